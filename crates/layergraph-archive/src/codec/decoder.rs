@@ -1,0 +1,230 @@
+//! The reader of packed data: member after member, from any input, to a verified end.
+
+use std::fmt;
+use std::io::{self, Read};
+
+use super::input::{Input, PIECE};
+use super::member::{Fault, HEAD_LEN, MemberDecoder, member_decoder};
+use super::{Codec, CodecError, MAGIC_LEN};
+
+/// Limits of decoding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodeOptions {
+    /// The most memory that the data may ask for, in bytes; 40 MiB by default.
+    ///
+    /// Only xz and zstd let the data ask: for a dictionary or window of up to 4 GiB. The default
+    /// takes what `xz -8` and `zstd --ultra -20` write (32 MiB), so all of their usual levels, and
+    /// refuses what `xz -9`, `zstd --ultra -21` and `zstd --long` write of large data (64 MiB and
+    /// more). gzip and bzip2 need 4 MiB at most, and each decoder holds 128 KiB of input beside.
+    pub memory: u64,
+
+    /// The most bytes that the data may decode to; no limit by default.
+    ///
+    /// There is no limit on the ratio of output to input: honest layers hold files of zeros,
+    /// which gzip packs 1,000 to 1 and zstd 30,000 to 1. What a bomb fills is the disk, and how
+    /// much of that a layer may take is for the caller to say.
+    pub output: Option<u64>,
+}
+
+impl Default for DecodeOptions {
+    fn default() -> Self {
+        Self { memory: 40 << 20, output: None }
+    }
+}
+
+/// Opens `input` for reading as plain bytes, whatever it is packed with.
+///
+/// Reads the first bytes to recognise the codec; what is not packed passes through. Input shorter
+/// than any signature, even empty, is plain and no error.
+///
+/// # Errors
+///
+/// Errors of `input`, and [`CodecError::NotBuilt`] for a codec whose feature is off.
+pub fn decode<R: Read>(input: R, options: &DecodeOptions) -> io::Result<Decoder<R>> {
+    let mut input = Input::new(input);
+    let codec = Codec::detect(input.peek(MAGIC_LEN)?);
+    Ok(Decoder {
+        codec,
+        input,
+        member: member_decoder(codec, options.memory)?,
+        state: State::Between { padding: 0 },
+        options: options.clone(),
+        produced: 0,
+    })
+}
+
+/// A reader of packed data as plain bytes, made by [`decode`].
+///
+/// A read decodes straight into the caller's buffer; buffers of 64 KiB and more are fastest. It
+/// may return less than asked for, and returns `Ok(0)` only at the true end. It is never
+/// interrupted: [`io::ErrorKind::Interrupted`] of the input is tried again. Other errors of the
+/// input lose nothing, reading may go on after them; a [`CodecError`] is final.
+pub struct Decoder<R> {
+    codec: Codec,
+    input: Input<R>,
+    /// `None` for data that is not packed.
+    member: Option<Box<dyn MemberDecoder>>,
+    state: State,
+    options: DecodeOptions,
+    /// Bytes handed out so far.
+    produced: u64,
+}
+
+/// Where the decoder stands. Data that is not packed stays between members.
+#[derive(Debug)]
+enum State {
+    /// Before a member or the end, after `padding` zero bytes.
+    Between { padding: u64 },
+    /// Within a member.
+    Inside,
+    /// At the verified end.
+    Done,
+    /// Refused for good.
+    Failed(CodecError),
+}
+
+impl<R: Read> Decoder<R> {
+    /// Returns the codec that was recognised.
+    pub fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// Reads what is left to the end, verifies it, and returns the input at its end.
+    ///
+    /// What is left counts against [`DecodeOptions::output`] and is thrown away. This is how to be
+    /// sure of data of which only a part was wanted: a tar ends before its file does.
+    ///
+    /// # Errors
+    ///
+    /// As for reading. The input is dropped then.
+    pub fn finish(mut self) -> io::Result<R> {
+        let mut rest = vec![0; PIECE];
+        while self.read(&mut rest)? > 0 {}
+        Ok(self.input.into_inner())
+    }
+
+    /// Decodes up to one buffer, without regard to the output limit.
+    fn decode_some(&mut self, output: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.state {
+                State::Failed(ref error) => return Err(error.clone().into()),
+                State::Done => return Ok(0),
+                State::Between { .. } if self.member.is_none() => return self.input.read(output),
+                State::Between { padding } => self.between_members(padding)?,
+                State::Inside => match self.inside_member(output)? {
+                    0 => {}
+                    count => return Ok(count),
+                },
+            }
+        }
+    }
+
+    /// Passes over padding, or begins the next member, or ends.
+    fn between_members(&mut self, padding: u64) -> io::Result<()> {
+        let head = self.input.peek(HEAD_LEN)?;
+        let zeros = head.iter().take_while(|&&byte| byte == 0).count();
+        if zeros > 0 {
+            self.input.consume(zeros);
+            self.state = State::Between { padding: padding + zeros as u64 };
+            return Ok(());
+        }
+
+        // The xz format defines padding, in fours, and more streams may follow it. To the other
+        // formats it is foreign, and ends the data.
+        let is_xz = self.codec == Codec::Xz;
+        let odd_padding = is_xz && !padding.is_multiple_of(4);
+        if head.is_empty() && !odd_padding {
+            self.state = State::Done;
+            return Ok(());
+        }
+        if odd_padding {
+            let reason = "the padding is not a multiple of four bytes";
+            return Err(self.fail_with(Fault::Damaged(reason.to_owned())));
+        }
+        if Codec::detect(head) != self.codec || (padding > 0 && !is_xz) {
+            let offset = self.input.position();
+            return Err(self.fail(CodecError::TrailingBytes { codec: self.codec, offset }));
+        }
+        let begun = self.member.as_mut().map_or(Ok(()), |member| member.begin(head));
+        begun.map_err(|fault| self.fail_with(fault))?;
+        self.state = State::Inside;
+        Ok(())
+    }
+
+    /// Decodes some of a member; 0 says that there is nothing yet or that it has ended.
+    fn inside_member(&mut self, output: &mut [u8]) -> io::Result<usize> {
+        let Some(member) = &mut self.member else { return Ok(0) };
+        let available = self.input.buffered().len();
+        let step = match member.step(self.input.buffered(), output) {
+            Ok(step) => step,
+            Err(fault) => return Err(self.fail_with(fault)),
+        };
+        self.input.consume(step.consumed);
+        if step.ended {
+            self.state = State::Between { padding: 0 };
+        } else if step.consumed == 0 && step.produced == 0 {
+            if available > 0 {
+                // Never seen, but a decoder that stands still must not take us with it.
+                return Err(self.fail_with(Fault::Damaged("no progress".to_owned())));
+            }
+            if self.input.peek(1)?.is_empty() {
+                let length = self.input.position();
+                return Err(self.fail(CodecError::Truncated { codec: self.codec, length }));
+            }
+        }
+        Ok(step.produced)
+    }
+
+    fn fail_with(&mut self, fault: Fault) -> io::Error {
+        let codec = self.codec;
+        self.fail(match fault {
+            Fault::Damaged(reason) => {
+                CodecError::Damaged { codec, offset: self.input.position(), reason }
+            }
+            Fault::Memory { needed } => {
+                CodecError::Memory { codec, needed, limit: self.options.memory }
+            }
+        })
+    }
+
+    fn fail(&mut self, error: CodecError) -> io::Error {
+        self.state = State::Failed(error.clone());
+        error.into()
+    }
+}
+
+impl<R: Read> Read for Decoder<R> {
+    fn read(&mut self, output: &mut [u8]) -> io::Result<usize> {
+        if output.is_empty() {
+            return Ok(0);
+        }
+        let room = match self.options.output {
+            None => output.len(),
+            Some(limit) => {
+                let left = limit - self.produced;
+                if left == 0 {
+                    // One byte more tells data of exactly this length from longer data.
+                    return match self.decode_some(&mut [0])? {
+                        0 => Ok(0),
+                        _ => Err(self.fail(CodecError::Output { limit })),
+                    };
+                }
+                usize::try_from(left).unwrap_or(usize::MAX).min(output.len())
+            }
+        };
+        let count = self.decode_some(&mut output[..room])?;
+        self.produced += count as u64;
+        Ok(count)
+    }
+}
+
+impl<R> fmt::Debug for Decoder<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder")
+            .field("codec", &self.codec)
+            .field("state", &self.state)
+            .field("consumed", &self.input.position())
+            .field("produced", &self.produced)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,399 @@
+//! Applies a layer to a folder: the one place where hostile bytes meet the file system.
+//!
+//! The rule of the module: no entry changes anything outside the folder, whatever it is called
+//! and whatever links stand in its way. Names are taken apart as bytes; the folder part is then
+//! resolved inside the root by handle ([`Root`]), and the last component is made, replaced or
+//! removed in that folder without ever being followed.
+
+mod aufs;
+mod finish;
+mod folders;
+mod name;
+mod object;
+mod whiteout;
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use layergraph_fs::{Dir, FileKind, FsError, Metadata, Root};
+use layergraph_tar::{Kind, Member, Reader, TarError};
+
+use self::folders::{Folders, ObjectId, Stated};
+use self::name::EntryName;
+use crate::Ownership;
+
+/// How a layer is unpacked.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct UnpackOptions {
+    /// How owners, modes and devices are kept. Default: as the layer says.
+    pub ownership: Ownership,
+    /// What the layer may cost. The defaults let every real image pass.
+    pub limits: Limits,
+}
+
+/// What one layer may cost; more is refused with [`UnpackError::Limit`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Limits {
+    /// How many entries it may have. Default: 10 million.
+    pub entries: u64,
+    /// How many bytes its files may have in all, holes included. Default: 1 TiB.
+    pub unpacked_bytes: u64,
+    /// How many folders may stand one in another. Default: 500.
+    pub depth: usize,
+    /// How many bytes of memory the records of its folders may take. Default: 40 MiB, enough for
+    /// about 200,000 folders.
+    pub folder_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            entries: 10_000_000,
+            unpacked_bytes: 1 << 40,
+            depth: 500,
+            folder_bytes: 40 << 20,
+        }
+    }
+}
+
+/// What an unpacking did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Unpacked {
+    /// How many entries the layer has, whiteouts included.
+    pub entries: u64,
+    /// The sum in bytes of the sizes its entries state: what the original called the size of a
+    /// layer.
+    pub size: u64,
+    /// How many extended attributes were left out: those of overlayfs, which would change what a
+    /// mount shows, and under [`Ownership::Squash`] those that only root can set.
+    pub dropped_xattrs: u64,
+    /// How many devices and named pipes were recorded instead of made, under
+    /// [`Ownership::Squash`].
+    pub recorded_nodes: u64,
+}
+
+/// Why a layer was not unpacked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnpackError {
+    /// The layer is not a readable archive, or its source failed.
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    /// The name of an entry can not be one of a layer.
+    #[error("refused the name {path}: {reason}")]
+    Name {
+        /// The name as the layer has it, made printable.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// An entry for the root that is no folder.
+    #[error("refused the entry {path}: the root can only be a folder")]
+    Root {
+        /// The name as the layer has it, made printable.
+        path: String,
+    },
+    /// An entry of a type that layers do not have.
+    #[error("refused the entry {path}: type {} is not supported", kind.escape_ascii())]
+    Type {
+        /// The name as the layer has it, made printable.
+        path: String,
+        /// The type's byte.
+        kind: u8,
+    },
+    /// A character device 0:0: it would be a whiteout wherever overlayfs sees it.
+    #[error("refused the entry {path}: device 0:0 is a whiteout of overlayfs")]
+    WhiteoutDevice {
+        /// The name as the layer has it, made printable.
+        path: String,
+    },
+    /// A device number that Linux has not.
+    #[error("refused the entry {path}: there is no device {major}:{minor}")]
+    DeviceNumber {
+        /// The name as the layer has it, made printable.
+        path: String,
+        /// The major number.
+        major: u32,
+        /// The minor number.
+        minor: u32,
+    },
+    /// A hard link to something that is not there or can have no second name.
+    #[error("refused the hard link {path} to {target}: {reason}")]
+    HardLink {
+        /// The name as the layer has it, made printable.
+        path: String,
+        /// The target as the layer has it, made printable.
+        target: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The layer wants more than its [`Limits`] allow.
+    #[error("refused the entry {path}: more than {limit} {what}")]
+    Limit {
+        /// The entry that wanted it, made printable.
+        path: String,
+        /// Of what.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+    },
+    /// The file system did not take an entry.
+    #[error("cannot make the entry {path}")]
+    Entry {
+        /// The name as the layer has it, made printable.
+        path: String,
+        /// The call that failed.
+        source: FsError,
+    },
+    /// A call that belongs to no single entry failed.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+}
+
+/// Makes the name of an entry fit for a message: no control characters, no broken UTF-8.
+pub(crate) fn shown(path: &[u8]) -> String {
+    let mut text = String::new();
+    for char in String::from_utf8_lossy(path).chars() {
+        if char.is_control() {
+            text.extend(char.escape_default());
+        } else {
+            text.push(char);
+        }
+    }
+    text
+}
+
+/// Applies the layer in `tar`, an uncompressed stream, to the folder `into`.
+///
+/// Entries replace what is there, folders merge, whiteouts (`.wh.name`, `.wh..wh..opq`) remove
+/// what was there before this call and never what this layer has made (image-spec, *Image Layer
+/// Filesystem Changeset*). Links in the way of an entry are followed inside the folder. A folder
+/// that only entries in it imply gets mode 0755 and owner 0:0; one that exists and is not named
+/// keeps everything, its time included. A hard link to a file that was there before copies the
+/// file and gives both names to the copy, so that further names of it, in or outside of the
+/// folder, keep what they had.
+///
+/// The stream is read to its end, so that digests around it see every byte.
+///
+/// # Errors
+///
+/// After an error the folder holds what was unpacked until then: unpack into a folder nobody can
+/// see yet, or use [`unpack_atomic`](crate::unpack_atomic).
+pub fn unpack(
+    tar: &mut dyn Read,
+    into: &Dir,
+    options: &UnpackOptions,
+) -> Result<Unpacked, UnpackError> {
+    let mut unpacker = Unpacker::new(into, options)?;
+    let mut archive = Reader::new(tar);
+    let result = unpacker.members(&mut archive);
+    unpacker.remove_aufs_links()?;
+    result?;
+    archive.finish()?;
+    unpacker.finish()
+}
+
+/// The state of one unpacking.
+struct Unpacker<'a> {
+    options: &'a UnpackOptions,
+    root: Root,
+    folders: Folders,
+    /// The folder of the last entry: the next one is usually in it, too.
+    here: Option<(Vec<u8>, Parent)>,
+    /// Whether `.wh..wh.plnk` was made for AUFS's hard links.
+    aufs_links: bool,
+    done: Unpacked,
+}
+
+/// The folder an entry goes into.
+#[derive(Clone)]
+struct Parent {
+    dir: Arc<Dir>,
+    id: ObjectId,
+}
+
+type Archive<'a> = Reader<&'a mut dyn Read>;
+
+impl<'a> Unpacker<'a> {
+    fn new(into: &Dir, options: &'a UnpackOptions) -> Result<Unpacker<'a>, UnpackError> {
+        Ok(Unpacker {
+            options,
+            root: Root::new(into.try_clone()?),
+            folders: Folders::default(),
+            here: None,
+            aufs_links: false,
+            done: Unpacked::default(),
+        })
+    }
+
+    fn members(&mut self, archive: &mut Archive<'_>) -> Result<(), UnpackError> {
+        while let Some(member) = archive.next_member()? {
+            self.count(&member)?;
+            match EntryName::read(&member.path, &self.options.limits)? {
+                EntryName::Root => self.state_root(&member)?,
+                EntryName::Object { folder, name } => {
+                    self.object(&member, &folder, &name, archive)?;
+                }
+                EntryName::Whiteout { folder, name } => {
+                    self.whiteout(&folder, &name).map_err(|error| error.about(&member))?;
+                }
+                EntryName::Opaque { folder } => {
+                    self.opaque(&folder).map_err(|error| error.about(&member))?;
+                }
+                EntryName::AufsLink { name } => self.keep_aufs_link(&member, &name, archive)?,
+                EntryName::Aufs => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts an entry against the limits.
+    fn count(&mut self, member: &Member) -> Result<(), UnpackError> {
+        let limits = &self.options.limits;
+        self.done.entries += 1;
+        self.done.size = self.done.size.saturating_add(member.size);
+        let limit = if self.done.entries > limits.entries {
+            ("entries", limits.entries)
+        } else if self.done.size > limits.unpacked_bytes {
+            ("bytes in all files", limits.unpacked_bytes)
+        } else if self.folders.bytes() > limits.folder_bytes {
+            ("bytes of memory for its folders", limits.folder_bytes as u64)
+        } else {
+            return Ok(());
+        };
+        Err(UnpackError::Limit { path: shown(&member.path), what: limit.0, limit: limit.1 })
+    }
+
+    fn state_root(&mut self, member: &Member) -> Result<(), UnpackError> {
+        if member.kind != Kind::Folder {
+            return Err(UnpackError::Root { path: shown(&member.path) });
+        }
+        let metadata = self.root.dir().metadata_here()?;
+        let folder = self.folders.touch(b"", &metadata);
+        folder.stated = Some(Box::new(Stated::from(member)));
+        folder.modified = member.mtime;
+        Ok(())
+    }
+
+    /// Makes what an entry for an object says.
+    fn object(
+        &mut self,
+        member: &Member,
+        folder: &[u8],
+        name: &[u8],
+        archive: &mut Archive<'_>,
+    ) -> Result<(), UnpackError> {
+        self.check_kind(member)?;
+        let parent = self.parent(folder, member).map_err(|error| error.about(member))?;
+        let file_name = OsStr::from_bytes(name);
+        match member.kind {
+            Kind::Folder | Kind::Other(b'D') => self.folder(member, &parent, folder, file_name),
+            Kind::File => self.file(member, &parent, file_name, archive),
+            Kind::HardLink => self.hard_link(member, &parent, file_name),
+            Kind::Symlink => self.symlink(member, &parent, file_name),
+            _ => self.node(member, &parent, file_name),
+        }
+        .map_err(|error| error.about(member))?;
+        self.folders.made(parent.id, name);
+        Ok(())
+    }
+
+    /// Refuses types and devices that a layer can not have.
+    fn check_kind(&self, member: &Member) -> Result<(), UnpackError> {
+        let path = || shown(&member.path);
+        match (member.kind, member.device) {
+            // GNU's dump of a folder: the folder, and a list of what was in it.
+            (Kind::Other(b'D'), _) => Ok(()),
+            (Kind::Other(kind), _) => Err(UnpackError::Type { path: path(), kind }),
+            (Kind::CharDevice, (0, 0)) => Err(UnpackError::WhiteoutDevice { path: path() }),
+            // Linux has 12 bits of major and 20 of minor number; mknod(2) would cut off more.
+            (Kind::CharDevice | Kind::BlockDevice, (major, minor))
+                if major >= 1 << 12 || minor >= 1 << 20 =>
+            {
+                Err(UnpackError::DeviceNumber { path: path(), major, minor })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens the folder an entry goes into, after making what is missing of it.
+    fn parent(&mut self, path: &[u8], member: &Member) -> Result<Parent, UnpackError> {
+        if let Some((here, parent)) = &self.here
+            && here == path
+        {
+            return Ok(parent.clone());
+        }
+        let Unpacker { root, folders, .. } = self;
+        let top = root.dir().path().to_owned();
+        let dir = root.folder_or_make(path, &mut |dir: &Dir, name: &OsStr| {
+            let below = dir.path().strip_prefix(&top).unwrap_or(dir.path());
+            let above = dir.metadata_here()?;
+            folders.touch(below.as_os_str().as_bytes(), &above);
+            dir.make_dir(name, 0o700)?;
+            let id = ObjectId::from(&dir.metadata(name)?);
+            let path = below.join(name);
+            folders.insert_fresh(id, path.as_os_str().as_bytes(), member.mtime, Stated::implied());
+            folders.made(ObjectId::from(&above), name.as_bytes());
+            Ok::<(), FsError>(())
+        })?;
+        Ok(self.enter(path, dir)?)
+    }
+
+    /// Records that something in the folder is about to change.
+    fn enter(&mut self, path: &[u8], dir: Arc<Dir>) -> Result<Parent, FsError> {
+        let metadata = dir.metadata_here()?;
+        self.folders.touch(path, &metadata);
+        let parent = Parent { dir, id: ObjectId::from(&metadata) };
+        self.here = Some((path.to_vec(), parent.clone()));
+        Ok(parent)
+    }
+
+    /// Forgets opened folders, because a folder or a link was removed.
+    fn forget(&mut self) {
+        self.here = None;
+        self.root.forget();
+    }
+
+    /// Removes whatever is called `name`, so that something else can take its place.
+    fn clear(&mut self, parent: &Parent, name: &OsStr) -> Result<(), UnpackError> {
+        if let Some(metadata) = parent.dir.find(name)? {
+            self.remove(parent, name, &metadata)?;
+        }
+        Ok(())
+    }
+
+    fn remove(
+        &mut self,
+        parent: &Parent,
+        name: &OsStr,
+        metadata: &Metadata,
+    ) -> Result<(), UnpackError> {
+        match metadata.kind {
+            FileKind::Folder => {
+                layergraph_fs::remove_tree(&parent.dir, name)?;
+                self.forget();
+            }
+            FileKind::Symlink => {
+                parent.dir.remove_file(name)?;
+                self.forget();
+            }
+            _ => parent.dir.remove_file(name)?,
+        }
+        Ok(())
+    }
+}
+
+impl UnpackError {
+    /// Says which entry a failed call was for.
+    fn about(self, member: &Member) -> UnpackError {
+        match self {
+            UnpackError::Fs(source) => UnpackError::Entry { path: shown(&member.path), source },
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Hard links as AUFS wrote them: the content under `.wh..wh.plnk/`, the names as links to it.
+//!
+//! The content is kept in a folder of that name until the end of the layer. The name can not meet
+//! anything of the layer's, since a layer has no object whose name begins so.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use layergraph_fs::FileKind;
+use layergraph_tar::{Kind, Member};
+
+use super::folders::{ObjectId, Stated};
+use super::{Archive, Parent, UnpackError, Unpacker, shown};
+
+const LINKS: &str = ".wh..wh.plnk";
+
+impl Unpacker<'_> {
+    /// Keeps a file that links may name later.
+    pub(super) fn keep_aufs_link(
+        &mut self,
+        member: &Member,
+        name: &[u8],
+        archive: &mut Archive<'_>,
+    ) -> Result<(), UnpackError> {
+        if member.kind != Kind::File {
+            return Ok(());
+        }
+        let kept = self.aufs_folder().map_err(|error| error.about(member))?;
+        self.file(member, &kept, OsStr::from_bytes(name), archive)
+            .map_err(|error| error.about(member))
+    }
+
+    /// Makes a file that is a link to a kept one: a copy, with what was said of the kept one.
+    pub(super) fn copy_aufs_link(
+        &mut self,
+        member: &Member,
+        parent: &Parent,
+        name: &OsStr,
+        kept: &[u8],
+    ) -> Result<(), UnpackError> {
+        let missing = || UnpackError::HardLink {
+            path: shown(&member.path),
+            target: shown(&member.link),
+            reason: "AUFS kept no such file in this layer",
+        };
+        if !self.aufs_links {
+            return Err(missing());
+        }
+        let from = self.aufs_folder()?;
+        let kept = OsStr::from_bytes(kept);
+        if from.dir.find(kept)?.is_none() {
+            return Err(missing());
+        }
+        self.clear(parent, name)?;
+        layergraph_fs::copy_object(&from.dir, kept, &parent.dir, name)?;
+        Ok(())
+    }
+
+    fn aufs_folder(&mut self) -> Result<Parent, UnpackError> {
+        let name = OsStr::new(LINKS);
+        let top = Arc::clone(self.root.dir());
+        if !self.aufs_links {
+            let metadata = top.metadata_here()?;
+            self.folders.touch(b"", &metadata);
+            let root = Parent { dir: Arc::clone(&top), id: ObjectId::from(&metadata) };
+            // The original left an empty folder of this name behind.
+            self.clear(&root, name)?;
+            top.make_dir(name, 0o700)?;
+            self.aufs_links = true;
+            let made = top.metadata(name)?;
+            let stated = Stated::implied();
+            self.folders.insert_fresh(ObjectId::from(&made), LINKS.as_bytes(), made.modified, stated);
+        }
+        let dir = Arc::new(top.open_dir(name)?);
+        let id = ObjectId::from(&dir.metadata_here()?);
+        Ok(Parent { dir, id })
+    }
+
+    /// Removes what was kept, also after an error.
+    pub(super) fn remove_aufs_links(&mut self) -> Result<(), UnpackError> {
+        if self.aufs_links {
+            let top = Arc::clone(self.root.dir());
+            let name = OsStr::new(LINKS);
+            if top.find(name)?.is_some_and(|found| found.kind == FileKind::Folder) {
+                layergraph_fs::remove_tree(&top, name)?;
+            }
+            self.forget();
+        }
+        Ok(())
+    }
+}

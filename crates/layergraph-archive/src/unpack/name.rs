@@ -1,0 +1,165 @@
+//! What an entry's name in a layer means, decided from its bytes alone.
+
+use super::{Limits, UnpackError};
+
+/// The start of every name that is a sign and not a file.
+pub(crate) const WHITEOUT_PREFIX: &[u8] = b".wh.";
+/// The sign in a folder that hides everything below it.
+pub(crate) const OPAQUE_MARKER: &[u8] = b".wh..wh..opq";
+/// The start of the names in which AUFS kept its own affairs.
+const AUFS_PREFIX: &[u8] = b".wh..wh.";
+/// Where AUFS kept the files that have several names.
+const AUFS_LINKS: &[u8] = b".wh..wh.plnk";
+
+/// The longest name of one file, in bytes (`NAME_MAX`).
+const MAX_NAME: usize = 255;
+/// The longest path, in bytes (`PATH_MAX` less its NUL).
+const MAX_PATH: usize = 4095;
+
+/// What an entry stands for: a path below the root, taken apart.
+///
+/// The `folder` is a clean path without a slash at either end, empty for the root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum EntryName {
+    /// The root folder itself.
+    Root,
+    /// An object called `name`.
+    Object { folder: Vec<u8>, name: Vec<u8> },
+    /// Removes `name` of the layers below.
+    Whiteout { folder: Vec<u8>, name: Vec<u8> },
+    /// Removes everything of the layers below from `folder`.
+    Opaque { folder: Vec<u8> },
+    /// A file that AUFS kept for hard links to it, called `name` there.
+    AufsLink { name: Vec<u8> },
+    /// AUFS's own, of no meaning to us.
+    Aufs,
+}
+
+impl EntryName {
+    /// Reads the name of an entry as the layer has it.
+    pub(crate) fn read(path: &[u8], limits: &Limits) -> Result<EntryName, UnpackError> {
+        let mut components = clean(path, limits)?;
+        let refuse =
+            |reason| UnpackError::Name { path: super::shown(path), reason };
+        let Some(name) = components.pop() else { return Ok(EntryName::Root) };
+        if components.first().copied() == Some(AUFS_LINKS) {
+            return Ok(match components.len() {
+                1 => EntryName::AufsLink { name: name.to_vec() },
+                _ => EntryName::Aufs,
+            });
+        }
+        if components.first().is_some_and(|first| first.starts_with(AUFS_PREFIX)) {
+            return Ok(EntryName::Aufs);
+        }
+        if components.iter().any(|folder| folder.starts_with(WHITEOUT_PREFIX)) {
+            return Err(refuse("a whiteout is no folder"));
+        }
+        let folder = components.join(&b'/');
+        let Some(hidden) = name.strip_prefix(WHITEOUT_PREFIX) else {
+            return Ok(EntryName::Object { folder, name: name.to_vec() });
+        };
+        if name == OPAQUE_MARKER {
+            return Ok(EntryName::Opaque { folder });
+        }
+        if name.starts_with(AUFS_PREFIX) {
+            return Ok(EntryName::Aufs);
+        }
+        match hidden {
+            b"" | b"." | b".." => Err(refuse("a whiteout of no name")),
+            _ => Ok(EntryName::Whiteout { folder, name: hidden.to_vec() }),
+        }
+    }
+}
+
+/// Returns the components of a path below the root, with `.` and `..` resolved by text.
+///
+/// As in `chroot(2)`, a path starts at the root with or without a slash, and `..` stops there.
+fn clean<'a>(path: &'a [u8], limits: &Limits) -> Result<Vec<&'a [u8]>, UnpackError> {
+    let refuse = |reason| UnpackError::Name { path: super::shown(path), reason };
+    if path.len() > MAX_PATH {
+        return Err(refuse("the path is longer than 4095 bytes"));
+    }
+    let mut components = Vec::new();
+    for component in path.split(|&byte| byte == b'/') {
+        match component {
+            b"" | b"." => {}
+            b".." => {
+                components.pop();
+            }
+            _ if component.len() > MAX_NAME => {
+                return Err(refuse("a name in it is longer than 255 bytes"));
+            }
+            _ if component.contains(&0) => return Err(refuse("it has a NUL byte in it")),
+            _ => components.push(component),
+        }
+    }
+    if components.len() > limits.depth {
+        return Err(UnpackError::Limit {
+            path: super::shown(path),
+            what: "folders one in another",
+            limit: limits.depth as u64,
+        });
+    }
+    Ok(components)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(path: &str) -> Result<EntryName, UnpackError> {
+        EntryName::read(path.as_bytes(), &Limits::default())
+    }
+
+    fn object(folder: &str, name: &str) -> EntryName {
+        EntryName::Object { folder: folder.into(), name: name.into() }
+    }
+
+    #[test]
+    fn a_path_is_cleaned_as_after_chroot() {
+        for (path, folder, name) in [
+            ("a", "", "a"),
+            ("/a/b", "a", "b"),
+            ("./a//b/", "a", "b"),
+            ("../a", "", "a"),
+            ("a/../../b", "", "b"),
+            ("a/./b/../c", "a", "c"),
+            ("..gitme", "", "..gitme"),
+        ] {
+            assert_eq!(read(path).expect(path), object(folder, name), "{path}");
+        }
+        for path in ["", "/", ".", "./", "..", "a/.."] {
+            assert_eq!(read(path).expect(path), EntryName::Root, "{path}");
+        }
+    }
+
+    #[test]
+    fn signs_are_told_from_files() {
+        let whiteout = EntryName::Whiteout { folder: b"d".into(), name: b"f".into() };
+        assert_eq!(read("d/.wh.f").expect("a whiteout"), whiteout);
+        assert_eq!(read("d/.wh.f/").expect("a whiteout"), whiteout);
+        let opaque = EntryName::Opaque { folder: b"d".into() };
+        assert_eq!(read("d/.wh..wh..opq").expect("a marker"), opaque);
+        let link = EntryName::AufsLink { name: b"1.2".into() };
+        assert_eq!(read(".wh..wh.plnk/1.2").expect("a link"), link);
+        for path in [".wh..wh.aufs", ".wh..wh.plnk", ".wh..wh.orph/x/y", "d/.wh..wh.plnk"] {
+            assert_eq!(read(path).expect(path), EntryName::Aufs, "{path}");
+        }
+    }
+
+    #[test]
+    fn r12_a_whiteout_has_a_name_and_holds_nothing() {
+        for path in [".wh.", "d/.wh..", ".wh...", ".wh.d/inside", "a/.wh.b/.wh.c"] {
+            assert!(matches!(read(path), Err(UnpackError::Name { .. })), "{path}");
+        }
+    }
+
+    #[test]
+    fn r27_names_that_no_file_system_holds_are_refused() {
+        assert!(matches!(read(&"n".repeat(256)), Err(UnpackError::Name { .. })));
+        assert!(matches!(read(&"p/".repeat(2048)), Err(UnpackError::Name { .. })));
+        assert!(matches!(read("a\0b"), Err(UnpackError::Name { .. })));
+        assert!(matches!(read(&"d/".repeat(1000)), Err(UnpackError::Limit { .. })));
+        assert!(read(&"n".repeat(255)).is_ok());
+    }
+}

@@ -1,0 +1,53 @@
+//! File-system ground for programs that write trees other people chose the names of.
+//!
+//! The crate exists for three jobs that are easy to get nearly right:
+//!
+//! - **Working below a folder without leaving it.** [`Dir`] is an open folder; each of its methods
+//!   takes one plain name and never follows a link. [`Root`] resolves whole untrusted paths the way
+//!   `chroot(2)` would, links and all, so that no path leads out of it.
+//! - **Publishing all or nothing.** [`write_atomic`] replaces one file, [`Staging`] builds a whole
+//!   folder in private and renames it into place; [`sweep`] removes what a dead process left.
+//! - **Keeping everything a file has.** Extended attributes, nanosecond times, device numbers,
+//!   owners and set-uid bits pass through unchanged, links included.
+//!
+//! Each error ([`FsError`]) names the call and the path.
+//!
+//! ```
+//! use layergraph_fs::{Dir, Root};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = tempfile::tempdir()?;
+//! std::os::unix::fs::symlink("/", folder.path().join("up"))?;
+//! std::fs::create_dir(folder.path().join("etc"))?;
+//!
+//! // A hostile link to `/` leads to the root itself, not to the machine's.
+//! let mut root = Root::new(Dir::open(folder.path())?);
+//! let etc = root.folder(b"up/etc")?;
+//! assert_eq!(etc.metadata_here()?.inode, Dir::open(&folder.path().join("etc"))?.metadata_here()?.inode);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Limitations
+//!
+//! Linux only, 5.6 or later for speed (`openat2(2)`); without it paths are walked step by step.
+//! Reading or writing extended attributes and modes by name needs `/proc`.
+//!
+//! # Features
+//!
+//! - `faults`: lets tests record, fail or crash at every call that changes the disk.
+
+mod dir;
+mod error;
+mod file;
+mod metadata;
+mod root;
+mod sys;
+
+pub use dir::{Dir, DirEntry, RenameMode};
+pub use error::FsError;
+pub use file::NewFile;
+pub use metadata::{Device, FileKind, Metadata, seconds_and_nanos};
+pub use root::{MakeFolder, Root};
+
+/// The result of a file-system call.
+pub type Result<T, E = FsError> = std::result::Result<T, E>;

@@ -1,0 +1,192 @@
+//! Untrusted paths, resolved inside a folder as after `chroot(2)`.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use crate::sys::{At, look};
+use crate::{Dir, FsError, Result};
+
+/// How many links one path may pass through, as for the kernel (`path_resolution(7)`).
+const MAX_LINKS: usize = 40;
+/// How deep the step-by-step walk goes; each level holds a handle open.
+const MAX_DEPTH: usize = 512;
+/// How many resolved folders are remembered.
+const CACHED: usize = 128;
+/// How often a resolution that lost a race with a rename is tried again.
+const RETRIES: usize = 64;
+
+/// A folder that the paths given to it can not leave.
+///
+/// Links are followed, absolute ones from this folder, and `..` stops at it: the kernel's
+/// `RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS` of `openat2(2)`, or the same walked step by step
+/// where the kernel has no such call. Because folders are held by handle, this is also true while
+/// somebody swaps folders and links in the tree.
+///
+/// Resolved folders are remembered. Whoever removes, renames or replaces a folder or a link below
+/// the root calls [`forget`](Root::forget).
+#[derive(Debug)]
+pub struct Root {
+    dir: Arc<Dir>,
+    cache: HashMap<Vec<u8>, Arc<Dir>>,
+    /// False once the kernel has said that it has no `openat2(2)`.
+    in_one_call: bool,
+}
+
+/// Makes a missing folder `name` in a folder: see [`Root::folder_or_make`].
+pub type MakeFolder<'a, E> = dyn FnMut(&Dir, &OsStr) -> Result<(), E> + 'a;
+
+impl Root {
+    /// Takes `dir` as the root of the paths to come.
+    pub fn new(dir: Dir) -> Root {
+        Root { dir: Arc::new(dir), cache: HashMap::new(), in_one_call: true }
+    }
+
+    /// Returns the root folder itself.
+    pub fn dir(&self) -> &Arc<Dir> {
+        &self.dir
+    }
+
+    /// Forgets the remembered folders, because the tree has changed.
+    pub fn forget(&mut self) {
+        self.cache.clear();
+    }
+
+    /// Opens the folder that `path` leads to.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` and `ENOTDIR` as the kernel gives them, `ELOOP` after too many links.
+    pub fn folder(&mut self, path: &[u8]) -> Result<Arc<Dir>> {
+        if let Some(dir) = self.cache.get(path) {
+            return Ok(Arc::clone(dir));
+        }
+        let dir = match self.open_in_one_call(path) {
+            Err(error) if !self.in_one_call || error.is(Errno::AGAIN) => {
+                walk::<FsError>(&self.dir, path, None)?
+            }
+            result => Arc::new(result?),
+        };
+        self.remember(path, &dir);
+        Ok(dir)
+    }
+
+    /// Opens the folder that `path` leads to, after `make` has made each folder that is missing.
+    ///
+    /// A link whose target is missing gets its target made, inside the root. `make` is called
+    /// with the folder that lacks the name, parents first; folders made before an error stay.
+    pub fn folder_or_make<E: From<FsError>>(
+        &mut self,
+        path: &[u8],
+        make: &mut MakeFolder<'_, E>,
+    ) -> Result<Arc<Dir>, E> {
+        match self.folder(path) {
+            Err(error) if error.is(Errno::NOENT) => {
+                let dir = walk(&self.dir, path, Some(make))?;
+                self.remember(path, &dir);
+                Ok(dir)
+            }
+            result => Ok(result?),
+        }
+    }
+
+    fn remember(&mut self, path: &[u8], dir: &Arc<Dir>) {
+        // Archives list a folder's content together: remembering a few is enough, and emptying a
+        // full memory is simpler than choosing.
+        if self.cache.len() >= CACHED {
+            self.cache.clear();
+        }
+        self.cache.insert(path.to_vec(), Arc::clone(dir));
+    }
+
+    fn open_in_one_call(&mut self, path: &[u8]) -> Result<Dir> {
+        let name = OsStr::from_bytes(if path.is_empty() { b"." } else { path });
+        let at = At { dir: self.dir.path(), name };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let mut result = Err(Errno::AGAIN);
+        for _ in 0..RETRIES {
+            result = rustix::fs::openat2(&self.dir, name, flags, Mode::empty(), inside);
+            if !matches!(result, Err(Errno::AGAIN | Errno::INTR)) {
+                break;
+            }
+        }
+        // A sandbox may answer EPERM for a call it does not know.
+        if matches!(result, Err(Errno::NOSYS | Errno::PERM)) {
+            self.in_one_call = false;
+        }
+        let fd = look("openat2", at, || match &result {
+            Ok(_) => Ok(()),
+            Err(errno) => Err(*errno),
+        })
+        .and_then(|()| {
+            result.map_err(|errno| FsError::at("openat2", self.dir.path(), name, errno))
+        })?;
+        Ok(Dir::from_fd(fd, self.dir.path().join(strip_root(path))))
+    }
+}
+
+fn strip_root(path: &[u8]) -> &OsStr {
+    let start = path.iter().position(|&byte| byte != b'/').unwrap_or(path.len());
+    OsStr::from_bytes(&path[start..])
+}
+
+/// Resolves `path` one component at a time; with `make`, missing folders are made.
+fn walk<E: From<FsError>>(
+    root: &Arc<Dir>,
+    path: &[u8],
+    mut make: Option<&mut MakeFolder<'_, E>>,
+) -> Result<Arc<Dir>, E> {
+    let mut todo: Vec<Vec<u8>> = components(path);
+    // The folders from the root down to here: `..` goes back by handle, so that a folder that
+    // moved meanwhile leads nowhere new.
+    let mut below: Vec<Arc<Dir>> = Vec::new();
+    let mut links = 0;
+    while let Some(component) = todo.pop() {
+        if component == b".." {
+            below.pop();
+            continue;
+        }
+        let here = Arc::clone(below.last().unwrap_or(root));
+        let name = OsStr::from_bytes(&component);
+        let fail = |errno| FsError::at("openat", here.path(), name, errno);
+        match here.open_dir(name) {
+            Ok(dir) if below.len() < MAX_DEPTH => below.push(Arc::new(dir)),
+            Ok(_) => return Err(fail(Errno::NAMETOOLONG).into()),
+            Err(error) if error.is(Errno::NOTDIR) || error.is(Errno::LOOP) => {
+                let target = match here.read_link(name) {
+                    Ok(target) => target,
+                    Err(other) if other.is(Errno::INVAL) => return Err(error.into()),
+                    Err(other) => return Err(other.into()),
+                };
+                links += 1;
+                if links > MAX_LINKS {
+                    return Err(fail(Errno::LOOP).into());
+                }
+                if target.as_bytes().starts_with(b"/") {
+                    below.clear();
+                }
+                todo.extend(components(target.as_bytes()));
+            }
+            Err(error) if error.is(Errno::NOENT) => {
+                let Some(make) = make.as_mut() else { return Err(error.into()) };
+                make(&here, name)?;
+                below.push(Arc::new(here.open_dir(name)?));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(below.pop().unwrap_or_else(|| Arc::clone(root)))
+}
+
+/// Splits a path into its components, the last one first.
+fn components(path: &[u8]) -> Vec<Vec<u8>> {
+    path.rsplit(|&byte| byte == b'/')
+        .filter(|component| !component.is_empty() && *component != b".")
+        .map(<[u8]>::to_vec)
+        .collect()
+}

@@ -1,0 +1,181 @@
+//! What is absent on purpose, as far as words can tell: the second half of `layers`.
+//!
+//! Only the code that ships counts: files in a package's `src/`, without comments, strings, and
+//! what stands under `#[cfg(test)]`.
+
+use crate::source;
+use crate::workspace::TextFile;
+
+/// Names that are missing `under` some paths, `but_for` some places below these.
+struct Rule {
+    names: &'static [&'static str],
+    under: &'static [&'static str],
+    but_for: &'static [&'static str],
+    why: &'static str,
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        names: &["unsafe"],
+        under: &["crates/", "xtask/", "benches/"],
+        but_for: &[
+            "crates/layergraph-fs/src/sys",
+            "crates/layergraph-cli/src/namespace",
+            "xtask/src/faults",
+        ],
+        why: "unsafe code has three places: fs::sys, cli::namespace and xtask::faults",
+    },
+    Rule {
+        names: &["std::fs", "std::os::unix::fs"],
+        under: &[
+            "crates/truncindex/",
+            "crates/layergraph-digest/",
+            "crates/layergraph-image/",
+            "crates/layergraph-tar/",
+        ],
+        but_for: &[],
+        why: "this crate does no file I/O",
+    },
+    Rule {
+        names: &["rustix::fs", "File::open", "File::create", "OpenOptions"],
+        under: &["crates/"],
+        but_for: &["crates/layergraph-fs/", "crates/layergraph-cli/"],
+        why: "only layergraph-fs makes path syscalls",
+    },
+    Rule {
+        names: &["println!", "print!", "eprintln!", "eprint!", "dbg!"],
+        under: &["crates/"],
+        but_for: &["crates/layergraph-cli/"],
+        why: "only the cli prints",
+    },
+    Rule {
+        names: &["std::env"],
+        under: &["crates/"],
+        but_for: &["crates/layergraph-cli/"],
+        why: "only the cli reads the environment",
+    },
+    Rule {
+        names: &["process::exit", "process::Command"],
+        under: &["crates/"],
+        but_for: &["crates/layergraph-cli/"],
+        why: "a library does not exit, and runs no other program",
+    },
+];
+
+/// Returns every name out of place, with file and line.
+pub(crate) fn check(files: &[TextFile]) -> Vec<String> {
+    files
+        .iter()
+        .filter(|file| ships(file))
+        .flat_map(check_file)
+        .collect()
+}
+
+fn ships(file: &TextFile) -> bool {
+    file.has_extension("rs") && file.path.contains("/src/") && !file.path.ends_with("/tests.rs")
+}
+
+fn check_file(file: &TextFile) -> Vec<String> {
+    let code = source::without_tests(&source::code(&file.text));
+    let is_in = |places: &[&str]| places.iter().any(|place| file.path.starts_with(place));
+    let mut found = Vec::new();
+    for rule in RULES
+        .iter()
+        .filter(|rule| is_in(rule.under) && !is_in(rule.but_for))
+    {
+        for name in rule.names {
+            for at in source::mentions(&code, name) {
+                let line = source::line_of(&code, at);
+                found.push(format!("{}:{line}: `{name}`: {}", file.path, rule.why));
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_found(path: &str, text: &str, expected: &[&str]) {
+        let file = TextFile {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        };
+        let found = check(&[file]);
+        let names: Vec<&str> = found
+            .iter()
+            .filter_map(|line| line.split('`').nth(1))
+            .collect();
+        assert_eq!(names, expected, "in {path}: {text}");
+    }
+
+    #[test]
+    fn names_out_of_place_are_found() {
+        let tar = "crates/layergraph-tar/src/reader.rs";
+        check_found(tar, "//! x\n\nfn f() { unsafe { g() } }\n", &["unsafe"]);
+        check_found(tar, "use std::{fs, io};", &["std::fs"]);
+        check_found(
+            tar,
+            "fn f() { println!(\"{}\", std::env::args().count()) }",
+            &["println!", "std::env"],
+        );
+        check_found(
+            tar,
+            "use std::process::{self, Command};",
+            &["process::Command"],
+        );
+        check_found(
+            "crates/layergraph-archive/src/unpack.rs",
+            "File::open(path)",
+            &["File::open"],
+        );
+        check_found(
+            "crates/layergraph-cli/src/main.rs",
+            "unsafe {}",
+            &["unsafe"],
+        );
+    }
+
+    #[test]
+    fn names_in_their_place_in_tests_and_in_comments_are_not() {
+        check_found("crates/layergraph-fs/src/sys.rs", "unsafe {}", &[]);
+        check_found(
+            "crates/layergraph-fs/src/dir.rs",
+            "use rustix::fs; // unsafe",
+            &[],
+        );
+        check_found(
+            "crates/layergraph-tar/tests/it/main.rs",
+            "use std::fs;",
+            &[],
+        );
+        check_found(
+            "crates/layergraph-tar/src/a.rs",
+            "#[cfg(test)]\nmod tests {\n    use std::fs;\n}",
+            &[],
+        );
+        check_found(
+            "crates/layergraph-tar/src/a.rs",
+            "#![forbid(unsafe_code)]\nconst V: &str = env!(\"V\");",
+            &[],
+        );
+        check_found(
+            "crates/layergraph-cli/src/main.rs",
+            "println!(\"{}\", std::env::args().count())",
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_finding_names_file_line_and_rule() {
+        let file = TextFile {
+            path: "crates/truncindex/src/lib.rs".into(),
+            text: "\n\nstd::fs".into(),
+        };
+        assert_eq!(
+            check(&[file]),
+            ["crates/truncindex/src/lib.rs:3: `std::fs`: this crate does no file I/O"]
+        );
+    }
+}

@@ -1,0 +1,53 @@
+//! `cargo xtask TASK`: the chores of this workspace, in Rust, so that they need nothing but cargo.
+//!
+//! Each task is one module; what several of them need stands in [`workspace`] and [`source`].
+
+#![forbid(unsafe_code)]
+
+mod absent;
+mod ci;
+mod corpus;
+mod layers;
+mod manifests;
+mod source;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const USAGE: &str = "\
+usage: cargo xtask TASK
+
+  test [--no-skips] [ARG…]   all tests; ARGs go to `cargo test`; lists what was skipped
+  ci                         everything that must hold before a change lands
+  layers                     who imports whom, and what is absent on purpose
+  tidy                       lengths, leftovers, manifests, links
+  corpus [--dir DIR]         unpacks a folder of odd archives and compares with other tools
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match args.as_slice() {
+        ["test", rest @ ..] => test::run(rest),
+        ["ci"] => ci::run(),
+        ["layers"] => layers::run(),
+        ["tidy"] => tidy::run(),
+        ["corpus"] => corpus::run(&workspace::root().join("../shared/corpus")),
+        ["corpus", "--dir", dir] => corpus::run(dir.as_ref()),
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
