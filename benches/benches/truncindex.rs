@@ -22,7 +22,11 @@ use truncindex::TruncIndex;
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// How many ids there are; fewer in a debug build, which measures nothing anyway.
-const IDS: usize = if cfg!(debug_assertions) { 10_000 } else { 1_000_000 };
+const IDS: usize = if cfg!(debug_assertions) {
+    10_000
+} else {
+    1_000_000
+};
 
 /// How many different ids are looked up: enough that the processor's caches do not hold the way to
 /// all of them.
@@ -72,13 +76,19 @@ fn only<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
 fn build(c: &mut Criterion) {
     let ids = ids();
     let mut group = c.benchmark_group("build");
-    group.sample_size(10).measurement_time(Duration::from_secs(10));
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(10));
     let mut measure = |name: &str, build: &dyn Fn()| {
         group.bench_function(name, |b| b.iter(build));
     };
-    measure("truncindex, one by one", &|| drop(black_box(insert_each(&ids))));
+    measure("truncindex, one by one", &|| {
+        drop(black_box(insert_each(&ids)))
+    });
     measure("truncindex, at once", &|| drop(black_box(collect(&ids))));
-    measure("patricia_tree", &|| drop(black_box(insert_each_in_trie(&ids))));
+    measure("patricia_tree", &|| {
+        drop(black_box(insert_each_in_trie(&ids)))
+    });
     group.finish();
 }
 
@@ -101,7 +111,11 @@ fn lookup(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("lookup by {digits} digits"));
         let mut prefixes = queries.iter().map(|id| &id[..digits]).cycle();
         group.bench_function("truncindex", |b| {
-            b.iter_batched(|| prefixes.next().unwrap(), |p| index.get(p), BatchSize::SmallInput);
+            b.iter_batched(
+                || prefixes.next().unwrap(),
+                |p| index.get(p),
+                BatchSize::SmallInput,
+            );
         });
         group.finish();
     }

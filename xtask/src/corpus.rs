@@ -1,8 +1,8 @@
-//! `corpus`: every archive of a folder of odd ones is unpacked by the built command.
+//! `corpus`: every archive of a directory of odd ones is unpacked by the built command.
 //!
-//! The folder has an `INDEX.tsv` that tells what GNU tar, bsdtar and Python make of each archive.
-//! Where we and most of them disagree, docs/layer-semantics.md must say why. A crash, or a run
-//! without end, is never right.
+//! The directory has an `INDEX.tsv` that tells what GNU tar, bsdtar and Python make of each
+//! archive. Where we and most of them disagree, docs/layer-semantics.md must say why. A crash, or
+//! a run without end, is never right.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -25,11 +25,11 @@ const TIME_LIMIT: Duration = Duration::from_secs(20);
 const EXPLAINED: &str = "docs/layer-semantics.md";
 
 /// Unpacks every archive, prints what is different, and fails on what is not explained.
-pub(crate) fn run(folder: &Path) -> Result {
-    let Ok(index) = fs::read_to_string(folder.join("INDEX.tsv")) else {
+pub(crate) fn run(directory: &Path) -> Result {
+    let Ok(index) = fs::read_to_string(directory.join("INDEX.tsv")) else {
         println!(
             "corpus: no INDEX.tsv in {}: nothing to do",
-            folder.display()
+            directory.display()
         );
         return Ok(());
     };
@@ -39,7 +39,7 @@ pub(crate) fn run(folder: &Path) -> Result {
 
     let mut tally = Tally::default();
     for archive in &archives {
-        let answer = unpack(&command, &folder.join(archive.file()))?;
+        let answer = unpack(&command, &directory.join(archive.file()))?;
         tally.add(archive, &answer, explained.contains(&archive.name));
     }
     tally.finish()
@@ -48,7 +48,7 @@ pub(crate) fn run(folder: &Path) -> Result {
 /// A line of the index, as far as it matters here.
 #[derive(Debug, PartialEq)]
 struct Archive {
-    /// Its name in the index, which stands in for the folder by a first part of its own.
+    /// Its name in the index, which stands in for the directory by a first part of its own.
     name: String,
     /// What at least two of the three tools do.
     accepted: bool,

@@ -1,7 +1,7 @@
 //! `layers`: the order of the crates. An arrow goes down, never up, never sideways.
 //!
 //! The table is that of docs/architecture.md; a crate that is not in it has no place yet. Only
-//! declared dependencies matter here, so features and platforms can not hide one.
+//! declared dependencies matter here, so features and platforms cannot hide one.
 
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ const APART: &[(&str, &str, &str)] = &[
     (
         "layergraph-tar",
         "layergraph-fs",
-        "tar knows bytes and no folder",
+        "tar knows bytes and no directory",
     ),
     (
         "layergraph-image",

@@ -25,7 +25,7 @@ usage: cargo xtask TASK
   ci                         everything that must hold before a change lands
   layers                     who imports whom, and what is absent on purpose
   tidy                       lengths, leftovers, manifests, links
-  corpus [--dir DIR]         unpacks a folder of odd archives and compares with other tools
+  corpus [--dir DIR]         unpacks a directory of odd archives and compares with other tools
 ";
 
 fn main() -> ExitCode {

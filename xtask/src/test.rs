@@ -68,8 +68,8 @@ mod tests {
 
     #[test]
     fn each_skipped_test_is_counted_once() -> Result {
-        let folder = tempfile::tempdir()?;
-        let file = folder.path().join("skipped");
+        let directory = tempfile::tempdir()?;
+        let file = directory.path().join("skipped");
         fs::write(
             &file,
             "skipped: b: no root\n\nskipped: a: no bsdtar\nskipped: b: no root\n",

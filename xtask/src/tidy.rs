@@ -25,8 +25,8 @@ const UNFINISHED: &[&str] = &[
     concat!("#[", "ignore"),
 ];
 
-/// Folders of one machine or one person, which mean nothing on another.
-const MACHINE_FOLDERS: &[&str] = &["work", "root", "home"];
+/// Directories of one machine or one person, which mean nothing on another.
+const MACHINE_DIRECTORIES: &[&str] = &["work", "root", "home"];
 
 /// Checks the project, and prints each thing out of order.
 pub(crate) fn run() -> Result {
@@ -71,9 +71,9 @@ fn check_text(file: &TextFile, found: &mut Vec<String>) {
         if line.ends_with([' ', '\t', '\r']) {
             found.push(format!("{path}:{number}: blanks at the end of the line"));
         }
-        if let Some(folder) = machine_path(line) {
+        if let Some(directory) = machine_path(line) {
             found.push(format!(
-                "{path}:{number}: `/{folder}/` is a path of one machine"
+                "{path}:{number}: `/{directory}/` is a path of one machine"
             ));
         }
     }
@@ -82,13 +82,14 @@ fn check_text(file: &TextFile, found: &mut Vec<String>) {
     }
 }
 
-/// Returns the folder of a machine that a path in this line begins with. In the middle of a path
+/// Returns the directory of a machine that a path in this line begins with. In the middle of a path
 /// the same name is innocent: `overlay/<id>/work/`.
 fn machine_path(line: &str) -> Option<&'static str> {
-    MACHINE_FOLDERS.iter().copied().find(|folder| {
-        line.match_indices(&format!("/{folder}/")).any(|(at, _)| {
-            !line[..at].ends_with(|c: char| c.is_alphanumeric() || "./_->})]*".contains(c))
-        })
+    MACHINE_DIRECTORIES.iter().copied().find(|directory| {
+        line.match_indices(&format!("/{directory}/"))
+            .any(|(at, _)| {
+                !line[..at].ends_with(|c: char| c.is_alphanumeric() || "./_->})]*".contains(c))
+            })
     })
 }
 
@@ -224,14 +225,17 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_path_is_told_from_a_folder_inside_another() {
-        for folder in MACHINE_FOLDERS {
+    fn a_machine_path_is_told_from_a_directory_inside_another() {
+        for directory in MACHINE_DIRECTORIES {
             for before in ["", "see ", "\"", "`", "(", "="] {
-                assert_eq!(machine_path(&format!("{before}/{folder}/x")), Some(*folder));
+                assert_eq!(
+                    machine_path(&format!("{before}/{directory}/x")),
+                    Some(*directory)
+                );
             }
             for before in ["overlay/<id>", "a", "..", "$ROOT", "{id}"] {
                 assert_eq!(
-                    machine_path(&format!("{before}/{folder}/x")),
+                    machine_path(&format!("{before}/{directory}/x")),
                     None,
                     "{before}"
                 );

@@ -25,11 +25,11 @@ impl TextFile {
     }
 }
 
-/// Returns the folder of the workspace's `Cargo.toml`.
+/// Returns the directory of the workspace's `Cargo.toml`.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .expect("xtask is a folder of the workspace")
+        .expect("xtask is a directory of the workspace")
 }
 
 /// Returns the cargo that runs us, in the root of the workspace.
@@ -76,18 +76,18 @@ fn line(command: &Command) -> String {
 /// downloaded source tree is judged alike.
 pub(crate) fn text_files() -> Result<Vec<TextFile>> {
     let mut found = Vec::new();
-    let mut folders = vec![PathBuf::new()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(root().join(&folder))? {
+    let mut directories = vec![PathBuf::new()];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(root().join(&directory))? {
             let entry = entry?;
             let name = entry.file_name();
             if name == ".git" || name == "target" {
                 continue;
             }
-            let path = folder.join(name);
+            let path = directory.join(name);
             let kind = entry.file_type()?;
             if kind.is_dir() {
-                folders.push(path);
+                directories.push(path);
             } else if kind.is_file()
                 && let Ok(text) = String::from_utf8(fs::read(entry.path())?)
             {

@@ -12,11 +12,11 @@ pub enum Ownership {
     /// As the layer says. Needs root wherever the layer names other owners or holds devices.
     #[default]
     Preserve,
-    /// For an ordinary user: everything belongs to the user, folders are at least 0700 and files
-    /// at least 0400, set-uid and set-gid bits are left out, and devices, named pipes and sockets
-    /// are empty files. The true owner, mode and device stand in the extended attribute
+    /// For an ordinary user: everything belongs to the user, directories are at least 0700 and
+    /// files at least 0400, set-uid and set-gid bits are left out, and devices, named pipes and
+    /// sockets are empty files. The true owner, mode and device stand in the extended attribute
     /// `user.containers.override_stat` in the form that containers/storage and fuse-overlayfs
-    /// use. A link can not carry the attribute: the owner of a link is lost.
+    /// use. A link cannot carry the attribute: the owner of a link is lost.
     Squash,
 }
 
@@ -45,11 +45,13 @@ impl OverrideStat {
         let Device { major, minor } = self.device;
         match self.kind {
             FileKind::File => text.push_str("file"),
-            FileKind::Folder => text.push_str("dir"),
+            FileKind::Directory => text.push_str("dir"),
             FileKind::Symlink => text.push_str("symlink"),
             FileKind::Fifo => text.push_str("pipe"),
             FileKind::Socket => text.push_str("socket"),
-            FileKind::CharDevice => write!(text, "char-{major}-{minor}").expect("a string takes it"),
+            FileKind::CharDevice => {
+                write!(text, "char-{major}-{minor}").expect("a string takes it")
+            }
             FileKind::BlockDevice => {
                 write!(text, "block-{major}-{minor}").expect("a string takes it");
             }
@@ -69,14 +71,20 @@ impl OverrideStat {
             Some(kind) => parse_kind(kind)?,
             None => (on_disk, Device::default()),
         };
-        fields.next().is_none().then_some(OverrideStat { kind, mode, uid, gid, device })
+        fields.next().is_none().then_some(OverrideStat {
+            kind,
+            mode,
+            uid,
+            gid,
+            device,
+        })
     }
 }
 
 fn parse_kind(text: &str) -> Option<(FileKind, Device)> {
     let kind = match text {
         "file" => FileKind::File,
-        "dir" => FileKind::Folder,
+        "dir" => FileKind::Directory,
         "symlink" => FileKind::Symlink,
         "pipe" => FileKind::Fifo,
         "socket" => FileKind::Socket,
@@ -89,7 +97,10 @@ fn parse_kind(text: &str) -> Option<(FileKind, Device)> {
             };
             let major = parts.next()?.parse().ok()?;
             let minor = parts.next()?.parse().ok()?;
-            return parts.next().is_none().then_some((kind, Device { major, minor }));
+            return parts
+                .next()
+                .is_none()
+                .then_some((kind, Device { major, minor }));
         }
     };
     Some((kind, Device::default()))
@@ -103,7 +114,7 @@ mod tests {
     fn parse_of_print_is_the_identity() {
         for kind in [
             FileKind::File,
-            FileKind::Folder,
+            FileKind::Directory,
             FileKind::Symlink,
             FileKind::Fifo,
             FileKind::Socket,
@@ -111,23 +122,54 @@ mod tests {
             FileKind::BlockDevice,
         ] {
             let is_device = matches!(kind, FileKind::CharDevice | FileKind::BlockDevice);
-            let device =
-                if is_device { Device { major: 8, minor: 17 } } else { Device::default() };
-            let stat = OverrideStat { kind, mode: 0o4755, uid: 7, gid: u32::MAX - 1, device };
-            assert_eq!(OverrideStat::parse(stat.print().as_bytes(), FileKind::File), Some(stat));
+            let device = if is_device {
+                Device {
+                    major: 8,
+                    minor: 17,
+                }
+            } else {
+                Device::default()
+            };
+            let stat = OverrideStat {
+                kind,
+                mode: 0o4755,
+                uid: 7,
+                gid: u32::MAX - 1,
+                device,
+            };
+            assert_eq!(
+                OverrideStat::parse(stat.print().as_bytes(), FileKind::File),
+                Some(stat)
+            );
         }
     }
 
     #[test]
     fn the_older_form_has_the_kind_of_the_object_on_disk() {
-        let stat = OverrideStat::parse(b"0:5:0700", FileKind::Folder).expect("a valid text");
-        assert_eq!((stat.kind, stat.uid, stat.gid, stat.mode), (FileKind::Folder, 0, 5, 0o700));
+        let stat = OverrideStat::parse(b"0:5:0700", FileKind::Directory).expect("a valid text");
+        assert_eq!(
+            (stat.kind, stat.uid, stat.gid, stat.mode),
+            (FileKind::Directory, 0, 5, 0o700)
+        );
     }
 
     #[test]
     fn other_texts_say_nothing() {
-        for text in ["", "0", "0:0", "0:0:9", "a:0:0755", "0:0:0755:x", "0:0:0755:char-1", "0:0:1:file:x"] {
-            assert_eq!(OverrideStat::parse(text.as_bytes(), FileKind::File), None, "{text}");
+        for text in [
+            "",
+            "0",
+            "0:0",
+            "0:0:9",
+            "a:0:0755",
+            "0:0:0755:x",
+            "0:0:0755:char-1",
+            "0:0:1:file:x",
+        ] {
+            assert_eq!(
+                OverrideStat::parse(text.as_bytes(), FileKind::File),
+                None,
+                "{text}"
+            );
         }
     }
 }

@@ -1,13 +1,13 @@
-//! Applies a layer to a folder: the one place where hostile bytes meet the file system.
+//! Applies a layer to a directory: the one place where hostile bytes meet the file system.
 //!
-//! The rule of the module: no entry changes anything outside the folder, whatever it is called
-//! and whatever links stand in its way. Names are taken apart as bytes; the folder part is then
+//! The rule of the module: no entry changes anything outside the directory, whatever it is called
+//! and whatever links stand in its way. Names are taken apart as bytes; the directory part is then
 //! resolved inside the root by handle ([`Root`]), and the last component is made, replaced or
-//! removed in that folder without ever being followed.
+//! removed in that directory without ever being followed.
 
 mod aufs;
 mod finish;
-mod folders;
+mod directories;
 mod name;
 mod object;
 mod whiteout;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use layergraph_fs::{Dir, FileKind, FsError, Metadata, Root};
 use layergraph_tar::{Kind, Member, Reader, TarError};
 
-use self::folders::{Folders, ObjectId, Stated};
+use self::directories::{Directories, ObjectId, Stated};
 use self::name::EntryName;
 use crate::Ownership;
 
@@ -42,11 +42,11 @@ pub struct Limits {
     pub entries: u64,
     /// How many bytes its files may have in all, holes included. Default: 1 TiB.
     pub unpacked_bytes: u64,
-    /// How many folders may stand one in another. Default: 500.
+    /// How many directories may stand one in another. Default: 500.
     pub depth: usize,
-    /// How many bytes of memory the records of its folders may take. Default: 40 MiB, enough for
-    /// about 200,000 folders.
-    pub folder_bytes: usize,
+    /// How many bytes of memory the records of its directories may take. Default: 40 MiB, enough
+    /// for about 200,000 directories.
+    pub directory_bytes: usize,
 }
 
 impl Default for Limits {
@@ -55,7 +55,7 @@ impl Default for Limits {
             entries: 10_000_000,
             unpacked_bytes: 1 << 40,
             depth: 500,
-            folder_bytes: 40 << 20,
+            directory_bytes: 40 << 20,
         }
     }
 }
@@ -84,7 +84,7 @@ pub enum UnpackError {
     /// The layer is not a readable archive, or its source failed.
     #[error(transparent)]
     Tar(#[from] TarError),
-    /// The name of an entry can not be one of a layer.
+    /// The name of an entry cannot be one of a layer.
     #[error("refused the name {path}: {reason}")]
     Name {
         /// The name as the layer has it, made printable.
@@ -92,8 +92,8 @@ pub enum UnpackError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// An entry for the root that is no folder.
-    #[error("refused the entry {path}: the root can only be a folder")]
+    /// An entry for the root that is no directory.
+    #[error("refused the entry {path}: the root can only be a directory")]
     Root {
         /// The name as the layer has it, made printable.
         path: String,
@@ -168,22 +168,22 @@ pub(crate) fn shown(path: &[u8]) -> String {
     text
 }
 
-/// Applies the layer in `tar`, an uncompressed stream, to the folder `into`.
+/// Applies the layer in `tar`, an uncompressed stream, to the directory `into`.
 ///
-/// Entries replace what is there, folders merge, whiteouts (`.wh.name`, `.wh..wh..opq`) remove
+/// Entries replace what is there, directories merge, whiteouts (`.wh.name`, `.wh..wh..opq`) remove
 /// what was there before this call and never what this layer has made (image-spec, *Image Layer
-/// Filesystem Changeset*). Links in the way of an entry are followed inside the folder. A folder
-/// that only entries in it imply gets mode 0755 and owner 0:0; one that exists and is not named
-/// keeps everything, its time included. A hard link to a file that was there before copies the
-/// file and gives both names to the copy, so that further names of it, in or outside of the
-/// folder, keep what they had.
+/// Filesystem Changeset*). Links in the way of an entry are followed inside the directory. A
+/// directory that only entries in it imply gets mode 0755 and owner 0:0; one that exists and is
+/// not named keeps everything, its time included. A hard link to a file that was there before
+/// copies the file and gives both names to the copy, so that further names of it, in or outside of
+/// the directory, keep what they had.
 ///
 /// The stream is read to its end, so that digests around it see every byte.
 ///
 /// # Errors
 ///
-/// After an error the folder holds what was unpacked until then: unpack into a folder nobody can
-/// see yet, or use [`unpack_atomic`](crate::unpack_atomic).
+/// After an error the directory holds what was unpacked until then: unpack into a directory nobody
+/// can see yet, or use [`unpack_atomic`](crate::unpack_atomic).
 pub fn unpack(
     tar: &mut dyn Read,
     into: &Dir,
@@ -202,15 +202,15 @@ pub fn unpack(
 struct Unpacker<'a> {
     options: &'a UnpackOptions,
     root: Root,
-    folders: Folders,
-    /// The folder of the last entry: the next one is usually in it, too.
+    directories: Directories,
+    /// The directory of the last entry: the next one is usually in it, too.
     here: Option<(Vec<u8>, Parent)>,
     /// Whether `.wh..wh.plnk` was made for AUFS's hard links.
     aufs_links: bool,
     done: Unpacked,
 }
 
-/// The folder an entry goes into.
+/// The directory an entry goes into.
 #[derive(Clone)]
 struct Parent {
     dir: Arc<Dir>,
@@ -224,7 +224,7 @@ impl<'a> Unpacker<'a> {
         Ok(Unpacker {
             options,
             root: Root::new(into.try_clone()?),
-            folders: Folders::default(),
+            directories: Directories::default(),
             here: None,
             aufs_links: false,
             done: Unpacked::default(),
@@ -236,14 +236,14 @@ impl<'a> Unpacker<'a> {
             self.count(&member)?;
             match EntryName::read(&member.path, &self.options.limits)? {
                 EntryName::Root => self.state_root(&member)?,
-                EntryName::Object { folder, name } => {
-                    self.object(&member, &folder, &name, archive)?;
+                EntryName::Object { directory, name } => {
+                    self.object(&member, &directory, &name, archive)?;
                 }
-                EntryName::Whiteout { folder, name } => {
-                    self.whiteout(&folder, &name).map_err(|error| error.about(&member))?;
+                EntryName::Whiteout { directory, name } => {
+                    self.whiteout(&directory, &name).map_err(|error| error.about(&member))?;
                 }
-                EntryName::Opaque { folder } => {
-                    self.opaque(&folder).map_err(|error| error.about(&member))?;
+                EntryName::Opaque { directory } => {
+                    self.opaque(&directory).map_err(|error| error.about(&member))?;
                 }
                 EntryName::AufsLink { name } => self.keep_aufs_link(&member, &name, archive)?,
                 EntryName::Aufs => {}
@@ -261,8 +261,8 @@ impl<'a> Unpacker<'a> {
             ("entries", limits.entries)
         } else if self.done.size > limits.unpacked_bytes {
             ("bytes in all files", limits.unpacked_bytes)
-        } else if self.folders.bytes() > limits.folder_bytes {
-            ("bytes of memory for its folders", limits.folder_bytes as u64)
+        } else if self.directories.bytes() > limits.directory_bytes {
+            ("bytes of memory for its directories", limits.directory_bytes as u64)
         } else {
             return Ok(());
         };
@@ -270,13 +270,13 @@ impl<'a> Unpacker<'a> {
     }
 
     fn state_root(&mut self, member: &Member) -> Result<(), UnpackError> {
-        if member.kind != Kind::Folder {
+        if member.kind != Kind::Directory {
             return Err(UnpackError::Root { path: shown(&member.path) });
         }
         let metadata = self.root.dir().metadata_here()?;
-        let folder = self.folders.touch(b"", &metadata);
-        folder.stated = Some(Box::new(Stated::from(member)));
-        folder.modified = member.mtime;
+        let directory = self.directories.touch(b"", &metadata);
+        directory.stated = Some(Box::new(Stated::from(member)));
+        directory.modified = member.mtime;
         Ok(())
     }
 
@@ -284,30 +284,30 @@ impl<'a> Unpacker<'a> {
     fn object(
         &mut self,
         member: &Member,
-        folder: &[u8],
+        directory: &[u8],
         name: &[u8],
         archive: &mut Archive<'_>,
     ) -> Result<(), UnpackError> {
         self.check_kind(member)?;
-        let parent = self.parent(folder, member).map_err(|error| error.about(member))?;
+        let parent = self.parent(directory, member).map_err(|error| error.about(member))?;
         let file_name = OsStr::from_bytes(name);
         match member.kind {
-            Kind::Folder | Kind::Other(b'D') => self.folder(member, &parent, folder, file_name),
+            Kind::Directory | Kind::Other(b'D') => self.directory(member, &parent, directory, file_name),
             Kind::File => self.file(member, &parent, file_name, archive),
             Kind::HardLink => self.hard_link(member, &parent, file_name),
             Kind::Symlink => self.symlink(member, &parent, file_name),
             _ => self.node(member, &parent, file_name),
         }
         .map_err(|error| error.about(member))?;
-        self.folders.made(parent.id, name);
+        self.directories.made(parent.id, name);
         Ok(())
     }
 
-    /// Refuses types and devices that a layer can not have.
+    /// Refuses types and devices that a layer cannot have.
     fn check_kind(&self, member: &Member) -> Result<(), UnpackError> {
         let path = || shown(&member.path);
         match (member.kind, member.device) {
-            // GNU's dump of a folder: the folder, and a list of what was in it.
+            // GNU's dump of a directory: the directory, and a list of what was in it.
             (Kind::Other(b'D'), _) => Ok(()),
             (Kind::Other(kind), _) => Err(UnpackError::Type { path: path(), kind }),
             (Kind::CharDevice, (0, 0)) => Err(UnpackError::WhiteoutDevice { path: path() }),
@@ -321,39 +321,39 @@ impl<'a> Unpacker<'a> {
         }
     }
 
-    /// Opens the folder an entry goes into, after making what is missing of it.
+    /// Opens the directory an entry goes into, after making what is missing of it.
     fn parent(&mut self, path: &[u8], member: &Member) -> Result<Parent, UnpackError> {
         if let Some((here, parent)) = &self.here
             && here == path
         {
             return Ok(parent.clone());
         }
-        let Unpacker { root, folders, .. } = self;
+        let Unpacker { root, directories, .. } = self;
         let top = root.dir().path().to_owned();
-        let dir = root.folder_or_make(path, &mut |dir: &Dir, name: &OsStr| {
+        let dir = root.directory_or_make(path, &mut |dir: &Dir, name: &OsStr| {
             let below = dir.path().strip_prefix(&top).unwrap_or(dir.path());
             let above = dir.metadata_here()?;
-            folders.touch(below.as_os_str().as_bytes(), &above);
+            directories.touch(below.as_os_str().as_bytes(), &above);
             dir.make_dir(name, 0o700)?;
             let id = ObjectId::from(&dir.metadata(name)?);
             let path = below.join(name);
-            folders.insert_fresh(id, path.as_os_str().as_bytes(), member.mtime, Stated::implied());
-            folders.made(ObjectId::from(&above), name.as_bytes());
+            directories.insert_fresh(id, path.as_os_str().as_bytes(), member.mtime, Stated::implied());
+            directories.made(ObjectId::from(&above), name.as_bytes());
             Ok::<(), FsError>(())
         })?;
         Ok(self.enter(path, dir)?)
     }
 
-    /// Records that something in the folder is about to change.
+    /// Records that something in the directory is about to change.
     fn enter(&mut self, path: &[u8], dir: Arc<Dir>) -> Result<Parent, FsError> {
         let metadata = dir.metadata_here()?;
-        self.folders.touch(path, &metadata);
+        self.directories.touch(path, &metadata);
         let parent = Parent { dir, id: ObjectId::from(&metadata) };
         self.here = Some((path.to_vec(), parent.clone()));
         Ok(parent)
     }
 
-    /// Forgets opened folders, because a folder or a link was removed.
+    /// Forgets opened directories, because a directory or a link was removed.
     fn forget(&mut self) {
         self.here = None;
         self.root.forget();
@@ -374,7 +374,7 @@ impl<'a> Unpacker<'a> {
         metadata: &Metadata,
     ) -> Result<(), UnpackError> {
         match metadata.kind {
-            FileKind::Folder => {
+            FileKind::Directory => {
                 layergraph_fs::remove_tree(&parent.dir, name)?;
                 self.forget();
             }

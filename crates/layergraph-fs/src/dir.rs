@@ -1,4 +1,4 @@
-//! An open folder, and what can be done to the names in it.
+//! An open directory, and what can be done to the names in it.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -16,12 +16,12 @@ use crate::metadata::seconds_and_nanos;
 use crate::sys::{At, change, look};
 use crate::{Device, FileKind, FsError, Metadata, NewFile, Result};
 
-/// A handle on an open folder.
+/// A handle on an open directory.
 ///
-/// Methods that take a `name` act on that entry of this very folder, whatever happens to the path
-/// the folder was opened by, and never follow the entry if it is a link. A name is a single plain
-/// component: one that is empty, `..`, or holds `/` or a NUL byte is refused with `EINVAL`. `.`
-/// names the folder itself.
+/// Methods that take a `name` act on that entry of this very directory, whatever happens to the
+/// path the directory was opened by, and never follow the entry if it is a link. A name is a
+/// single plain component: one that is empty, `..`, or holds `/` or a NUL byte is refused with
+/// `EINVAL`. `.` names the directory itself.
 ///
 /// The handle is closed on drop and not inherited by child processes.
 pub struct Dir {
@@ -42,7 +42,7 @@ pub struct DirEntry {
 /// What [`Dir::rename`] does with an entry that already has the new name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RenameMode {
-    /// The old entry is replaced (a folder only if it is empty).
+    /// The old entry is replaced (a directory only if it is empty).
     Replace,
     /// The call fails with `EEXIST`.
     NoReplace,
@@ -63,13 +63,20 @@ impl AsFd for Dir {
 }
 
 const HERE: &str = ".";
-const OPEN_FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+const OPEN_DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
 
 impl Dir {
-    /// Opens the folder at `path`, which is trusted: links in it are followed.
+    /// Opens the directory at `path`, which is trusted: links in it are followed.
     pub fn open(path: &Path) -> Result<Dir> {
-        let at = At { dir: path, name: OsStr::new("") };
-        let fd = look("open", at, || rustix::fs::open(path, OPEN_FOLDER, Mode::empty()))?;
+        let at = At {
+            dir: path,
+            name: OsStr::new(""),
+        };
+        let fd = look("open", at, || {
+            rustix::fs::open(path, OPEN_DIRECTORY, Mode::empty())
+        })?;
         Ok(Dir::from_fd(fd, path.to_owned()))
     }
 
@@ -77,7 +84,7 @@ impl Dir {
         Dir { fd, path }
     }
 
-    /// Returns the path the folder was opened by, for messages.
+    /// Returns the path the directory was opened by, for messages.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -91,7 +98,10 @@ impl Dir {
     }
 
     fn at<'a>(&'a self, name: &'a OsStr) -> At<'a> {
-        At { dir: &self.path, name }
+        At {
+            dir: &self.path,
+            name,
+        }
     }
 
     /// Checks that `name` is one plain component before `call` is made with it.
@@ -105,11 +115,13 @@ impl Dir {
 
     // --- Looking
 
-    /// Opens the folder called `name`; a link is refused with `ENOTDIR`.
+    /// Opens the directory called `name`; a link is refused with `ENOTDIR`.
     pub fn open_dir(&self, name: &OsStr) -> Result<Dir> {
         let at = self.plain("openat", name)?;
-        let flags = OPEN_FOLDER | OFlags::NOFOLLOW;
-        let fd = look("openat", at, || rustix::fs::openat(&self.fd, name, flags, Mode::empty()))?;
+        let flags = OPEN_DIRECTORY | OFlags::NOFOLLOW;
+        let fd = look("openat", at, || {
+            rustix::fs::openat(&self.fd, name, flags, Mode::empty())
+        })?;
         Ok(Dir::from_fd(fd, self.path.join(name)))
     }
 
@@ -120,10 +132,15 @@ impl Dir {
     pub fn open_file(&self, name: &OsStr) -> Result<std::fs::File> {
         let at = self.plain("openat", name)?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = look("openat", at, || rustix::fs::openat(&self.fd, name, flags, Mode::empty()))?;
+        let fd = look("openat", at, || {
+            rustix::fs::openat(&self.fd, name, flags, Mode::empty())
+        })?;
         let stat = look("fstat", at, || rustix::fs::fstat(&fd))?;
         match Metadata::from_stat(&stat) {
-            Some(Metadata { kind: FileKind::File, .. }) => Ok(fd.into()),
+            Some(Metadata {
+                kind: FileKind::File,
+                ..
+            }) => Ok(fd.into()),
             _ => Err(FsError::at("openat", &self.path, name, Errno::INVAL)),
         }
     }
@@ -131,8 +148,9 @@ impl Dir {
     /// Returns what the file system knows about `name`.
     pub fn metadata(&self, name: &OsStr) -> Result<Metadata> {
         let at = self.plain("fstatat", name)?;
-        let stat =
-            look("fstatat", at, || rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW))?;
+        let stat = look("fstatat", at, || {
+            rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
+        })?;
         Metadata::from_stat(&stat)
             .ok_or_else(|| FsError::at("fstatat", &self.path, name, Errno::INVAL))
     }
@@ -146,7 +164,7 @@ impl Dir {
         }
     }
 
-    /// Returns what the file system knows about the folder itself.
+    /// Returns what the file system knows about the directory itself.
     pub fn metadata_here(&self) -> Result<Metadata> {
         self.metadata(OsStr::new(HERE))
     }
@@ -154,17 +172,18 @@ impl Dir {
     /// Returns the target of the link called `name`, exactly as it is stored.
     pub fn read_link(&self, name: &OsStr) -> Result<OsString> {
         let at = self.plain("readlinkat", name)?;
-        let target =
-            look("readlinkat", at, || rustix::fs::readlinkat(&self.fd, name, Vec::new()))?;
+        let target = look("readlinkat", at, || {
+            rustix::fs::readlinkat(&self.fd, name, Vec::new())
+        })?;
         Ok(OsString::from_vec(target.into_bytes()))
     }
 
-    /// Lists the folder in the file system's own order, without `.` and `..`.
+    /// Lists the directory in the file system's own order, without `.` and `..`.
     pub fn entries(&self) -> Result<Vec<DirEntry>> {
         // A handle of its own, so that two listings do not share one read position.
         let name = OsStr::new(HERE);
         let fd = look("openat", self.at(name), || {
-            rustix::fs::openat(&self.fd, name, OPEN_FOLDER, Mode::empty())
+            rustix::fs::openat(&self.fd, name, OPEN_DIRECTORY, Mode::empty())
         })?;
         let mut buffer = Vec::with_capacity(32 * 1024);
         let mut listing = RawDir::new(&fd, buffer.spare_capacity_mut());
@@ -183,16 +202,20 @@ impl Dir {
         Ok(entries)
     }
 
-    /// Lists the folder's names sorted by their bytes.
+    /// Lists the directory's names sorted by their bytes.
     pub fn sorted_names(&self) -> Result<Vec<OsString>> {
-        let mut names: Vec<_> = self.entries()?.into_iter().map(|entry| entry.name).collect();
+        let mut names: Vec<_> = self
+            .entries()?
+            .into_iter()
+            .map(|entry| entry.name)
+            .collect();
         names.sort_unstable();
         Ok(names)
     }
 
     // --- Making
 
-    /// Makes the folder `name`. Its mode is `mode` less the process's umask.
+    /// Makes the directory `name`. Its mode is `mode` less the process's umask.
     pub fn make_dir(&self, name: &OsStr, mode: u32) -> Result<()> {
         let at = self.plain("mkdirat", name)?;
         change("mkdirat", at, || {
@@ -208,14 +231,18 @@ impl Dir {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(mode & 0o7777);
-        let fd = change("openat", at, || rustix::fs::openat(&self.fd, name, flags, mode))?;
+        let fd = change("openat", at, || {
+            rustix::fs::openat(&self.fd, name, flags, mode)
+        })?;
         Ok(NewFile::new(fd, self.path.clone(), name.to_owned()))
     }
 
     /// Makes the link `name` that points to `target`, any bytes without NUL.
     pub fn make_symlink(&self, name: &OsStr, target: &OsStr) -> Result<()> {
         let at = self.plain("symlinkat", name)?;
-        change("symlinkat", at, || rustix::fs::symlinkat(target, &self.fd, name))
+        change("symlinkat", at, || {
+            rustix::fs::symlinkat(target, &self.fd, name)
+        })
     }
 
     /// Gives the object `from_name` of `from` a second name here; a link gets it itself.
@@ -228,13 +255,7 @@ impl Dir {
     }
 
     /// Makes a device, named pipe or socket. Its mode is `mode` less the process's umask.
-    pub fn make_node(
-        &self,
-        name: &OsStr,
-        kind: FileKind,
-        mode: u32,
-        device: Device,
-    ) -> Result<()> {
+    pub fn make_node(&self, name: &OsStr, kind: FileKind, mode: u32, device: Device) -> Result<()> {
         let at = self.plain("mknodat", name)?;
         let number = rustix::fs::makedev(device.major, device.minor);
         let mode = Mode::from_raw_mode(mode & 0o7777);
@@ -259,16 +280,20 @@ impl Dir {
         })
     }
 
-    /// Removes the entry `name`, which is not a folder.
+    /// Removes the entry `name`, which is not a directory.
     pub fn remove_file(&self, name: &OsStr) -> Result<()> {
         let at = self.plain("unlinkat", name)?;
-        change("unlinkat", at, || rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()))
+        change("unlinkat", at, || {
+            rustix::fs::unlinkat(&self.fd, name, AtFlags::empty())
+        })
     }
 
-    /// Removes the empty folder `name`.
+    /// Removes the empty directory `name`.
     pub fn remove_dir(&self, name: &OsStr) -> Result<()> {
         let at = self.plain("unlinkat", name)?;
-        change("unlinkat", at, || rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR))
+        change("unlinkat", at, || {
+            rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR)
+        })
     }
 
     // --- Metadata
@@ -297,9 +322,11 @@ impl Dir {
         if name == HERE {
             return change("fchmod", at, || rustix::fs::fchmod(&self.fd, mode));
         }
-        // chmod by name would follow a link put there in between; by handle it can not.
+        // chmod by name would follow a link put there in between; by handle it cannot.
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = look("openat", at, || rustix::fs::openat(&self.fd, name, flags, Mode::empty()))?;
+        let fd = look("openat", at, || {
+            rustix::fs::openat(&self.fd, name, flags, Mode::empty())
+        })?;
         let stat = look("fstat", at, || rustix::fs::fstat(&fd))?;
         if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink() {
             return Err(FsError::at("fchmodat", &self.path, name, Errno::OPNOTSUPP));
@@ -393,13 +420,13 @@ impl Dir {
 
     // --- Syncing
 
-    /// Makes the folder's entries durable: what was created, renamed or removed in it.
+    /// Makes the directory's entries durable: what was created, renamed or removed in it.
     pub fn sync(&self) -> Result<()> {
         let at = self.at(OsStr::new(HERE));
         change("fsync", at, || rustix::fs::fsync(&self.fd))
     }
 
-    /// Makes everything written to the folder's file system durable.
+    /// Makes everything written to the directory's file system durable.
     ///
     /// An error since this handle was opened is reported once (`syncfs(2)`, Linux 5.8).
     pub fn sync_filesystem(&self) -> Result<()> {
@@ -432,16 +459,22 @@ fn handle_path(fd: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 
-pub(crate) fn timestamps(
-    accessed: Option<SystemTime>,
-    modified: Option<SystemTime>,
-) -> Timestamps {
-    Timestamps { last_access: timespec(accessed), last_modification: timespec(modified) }
+pub(crate) fn timestamps(accessed: Option<SystemTime>, modified: Option<SystemTime>) -> Timestamps {
+    Timestamps {
+        last_access: timespec(accessed),
+        last_modification: timespec(modified),
+    }
 }
 
 fn timespec(time: Option<SystemTime>) -> Timespec {
     match time.map(seconds_and_nanos) {
-        Some((tv_sec, nanos)) => Timespec { tv_sec, tv_nsec: nanos.into() },
-        None => Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT },
+        Some((tv_sec, nanos)) => Timespec {
+            tv_sec,
+            tv_nsec: nanos.into(),
+        },
+        None => Timespec {
+            tv_sec: 0,
+            tv_nsec: rustix::fs::UTIME_OMIT,
+        },
     }
 }

@@ -21,7 +21,11 @@ pub struct FsError {
 impl FsError {
     /// Names `call` on `path` as what failed with `source`.
     pub fn new(call: &'static str, path: impl Into<PathBuf>, source: io::Error) -> FsError {
-        FsError { call, path: path.into(), source }
+        FsError {
+            call,
+            path: path.into(),
+            source,
+        }
     }
 
     /// Returns the name of the system call, as its manual page spells it.

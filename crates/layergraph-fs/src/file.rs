@@ -36,7 +36,10 @@ impl NewFile {
     }
 
     fn at(&self) -> At<'_> {
-        At { dir: &self.dir, name: &self.name }
+        At {
+            dir: &self.dir,
+            name: &self.name,
+        }
     }
 
     /// Writes all of `bytes` at the file's position.
@@ -55,13 +58,17 @@ impl NewFile {
 
     /// Moves the position to `offset` bytes from the start, so that what lies between is a hole.
     pub fn seek(&mut self, offset: u64) -> Result<()> {
-        look("lseek", self.at(), || rustix::fs::seek(&self.fd, SeekFrom::Start(offset)))?;
+        look("lseek", self.at(), || {
+            rustix::fs::seek(&self.fd, SeekFrom::Start(offset))
+        })?;
         Ok(())
     }
 
     /// Sets the size in bytes; what is new reads as zeros.
     pub fn set_size(&self, size: u64) -> Result<()> {
-        change("ftruncate", self.at(), || rustix::fs::ftruncate(&self.fd, size))
+        change("ftruncate", self.at(), || {
+            rustix::fs::ftruncate(&self.fd, size)
+        })
     }
 
     /// Returns what the file system knows about the file.
@@ -74,7 +81,9 @@ impl NewFile {
     /// Sets owner and group. The kernel clears set-uid, set-gid and file capabilities.
     pub fn set_owner(&self, uid: u32, gid: u32) -> Result<()> {
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-        change("fchown", self.at(), || rustix::fs::fchown(&self.fd, Some(uid), Some(gid)))
+        change("fchown", self.at(), || {
+            rustix::fs::fchown(&self.fd, Some(uid), Some(gid))
+        })
     }
 
     /// Sets the permission bits (the low 12).
@@ -97,7 +106,9 @@ impl NewFile {
         modified: Option<SystemTime>,
     ) -> Result<()> {
         let times = timestamps(accessed, modified);
-        change("futimens", self.at(), || rustix::fs::futimens(&self.fd, &times))
+        change("futimens", self.at(), || {
+            rustix::fs::futimens(&self.fd, &times)
+        })
     }
 
     /// Makes content and metadata of the file durable, though not its name.
@@ -108,7 +119,9 @@ impl NewFile {
 
 impl io::Write for NewFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(change("write", self.at(), || rustix::io::write(&self.fd, bytes))?)
+        Ok(change("write", self.at(), || {
+            rustix::io::write(&self.fd, bytes)
+        })?)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -2,11 +2,12 @@
 //!
 //! The crate exists for three jobs that are easy to get nearly right:
 //!
-//! - **Working below a folder without leaving it.** [`Dir`] is an open folder; each of its methods
-//!   takes one plain name and never follows a link. [`Root`] resolves whole untrusted paths the way
+//! - **Working below a directory without leaving it.** [`Dir`] is an open directory; each of its
+//!   methods takes one plain name and never follows a link. [`Root`] resolves whole untrusted
+//!   paths the way
 //!   `chroot(2)` would, links and all, so that no path leads out of it.
 //! - **Publishing all or nothing.** [`write_atomic`] replaces one file, [`Staging`] builds a whole
-//!   folder in private and renames it into place; [`sweep`] removes what a dead process left.
+//!   directory in private and renames it into place; [`sweep`] removes what a dead process left.
 //! - **Keeping everything a file has.** Extended attributes, nanosecond times, device numbers,
 //!   owners and set-uid bits pass through unchanged, links included.
 //!
@@ -15,14 +16,15 @@
 //! ```
 //! use layergraph_fs::{Dir, Root};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let folder = tempfile::tempdir()?;
-//! std::os::unix::fs::symlink("/", folder.path().join("up"))?;
-//! std::fs::create_dir(folder.path().join("etc"))?;
+//! let directory = tempfile::tempdir()?;
+//! std::os::unix::fs::symlink("/", directory.path().join("up"))?;
+//! std::fs::create_dir(directory.path().join("etc"))?;
 //!
 //! // A hostile link to `/` leads to the root itself, not to the machine's.
-//! let mut root = Root::new(Dir::open(folder.path())?);
-//! let etc = root.folder(b"up/etc")?;
-//! assert_eq!(etc.metadata_here()?.inode, Dir::open(&folder.path().join("etc"))?.metadata_here()?.inode);
+//! let mut root = Root::new(Dir::open(directory.path())?);
+//! let etc = root.directory(b"up/etc")?;
+//! assert_eq!(etc.metadata_here()?.inode,
+//! Dir::open(&directory.path().join("etc"))?.metadata_here()?.inode);
 //! # Ok(())
 //! # }
 //! ```
@@ -47,7 +49,7 @@ pub use dir::{Dir, DirEntry, RenameMode};
 pub use error::FsError;
 pub use file::NewFile;
 pub use metadata::{Device, FileKind, Metadata, seconds_and_nanos};
-pub use root::{MakeFolder, Root};
+pub use root::{MakeDirectory, Root};
 
 /// The result of a file-system call.
 pub type Result<T, E = FsError> = std::result::Result<T, E>;

@@ -4,13 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FileType, Stat};
 
-/// The kinds of objects a folder can hold.
+/// The kinds of objects a directory can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FileKind {
     /// A regular file.
     File,
-    /// A folder (directory).
-    Folder,
+    /// A directory (directory).
+    Directory,
     /// A symbolic link.
     Symlink,
     /// A character device.
@@ -27,7 +27,7 @@ impl FileKind {
     pub(crate) fn from_type(file_type: FileType) -> Option<FileKind> {
         Some(match file_type {
             FileType::RegularFile => FileKind::File,
-            FileType::Directory => FileKind::Folder,
+            FileType::Directory => FileKind::Directory,
             FileType::Symlink => FileKind::Symlink,
             FileType::CharacterDevice => FileKind::CharDevice,
             FileType::BlockDevice => FileKind::BlockDevice,
@@ -40,7 +40,7 @@ impl FileKind {
     pub(crate) fn to_type(self) -> FileType {
         match self {
             FileKind::File => FileType::RegularFile,
-            FileKind::Folder => FileType::Directory,
+            FileKind::Directory => FileType::Directory,
             FileKind::Symlink => FileType::Symlink,
             FileKind::CharDevice => FileType::CharacterDevice,
             FileKind::BlockDevice => FileType::BlockDevice,
@@ -89,7 +89,11 @@ pub struct Metadata {
 impl Metadata {
     pub(crate) fn from_stat(stat: &Stat) -> Option<Metadata> {
         // The field types of `stat` differ between architectures; the casts are exact on each.
-        #[allow(clippy::unnecessary_cast, clippy::cast_sign_loss, clippy::useless_conversion)]
+        #[allow(
+            clippy::unnecessary_cast,
+            clippy::cast_sign_loss,
+            clippy::useless_conversion
+        )]
         let (inode, filesystem, links, size, modified, changed) = (
             stat.st_ino as u64,
             stat.st_dev as u64,
@@ -133,7 +137,10 @@ fn time(seconds: i64, nanoseconds: u64) -> SystemTime {
 /// `(-1, 500_000_000)`.
 pub fn seconds_and_nanos(time: SystemTime) -> (i64, u32) {
     match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(after) => (i64::try_from(after.as_secs()).unwrap_or(i64::MAX), after.subsec_nanos()),
+        Ok(after) => (
+            i64::try_from(after.as_secs()).unwrap_or(i64::MAX),
+            after.subsec_nanos(),
+        ),
         Err(before) => {
             let before = before.duration();
             let seconds = i64::try_from(before.as_secs()).map_or(i64::MIN, |seconds| -seconds);
@@ -151,8 +158,17 @@ mod tests {
 
     #[test]
     fn times_before_1970_round_down_as_the_kernel_does() {
-        for (seconds, nanos) in [(0, 0), (1, 5), (-1, 500_000_000), (-2, 0), (-2, 999_999_999)] {
-            assert_eq!(seconds_and_nanos(time(seconds, u64::from(nanos))), (seconds, nanos));
+        for (seconds, nanos) in [
+            (0, 0),
+            (1, 5),
+            (-1, 500_000_000),
+            (-2, 0),
+            (-2, 999_999_999),
+        ] {
+            assert_eq!(
+                seconds_and_nanos(time(seconds, u64::from(nanos))),
+                (seconds, nanos)
+            );
         }
     }
 }

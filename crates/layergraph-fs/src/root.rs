@@ -1,4 +1,4 @@
-//! Untrusted paths, resolved inside a folder as after `chroot(2)`.
+//! Untrusted paths, resolved inside a directory as after `chroot(2)`.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -15,20 +15,20 @@ use crate::{Dir, FsError, Result};
 const MAX_LINKS: usize = 40;
 /// How deep the step-by-step walk goes; each level holds a handle open.
 const MAX_DEPTH: usize = 512;
-/// How many resolved folders are remembered.
+/// How many resolved directories are remembered.
 const CACHED: usize = 128;
 /// How often a resolution that lost a race with a rename is tried again.
 const RETRIES: usize = 64;
 
-/// A folder that the paths given to it can not leave.
+/// A directory that the paths given to it cannot leave.
 ///
-/// Links are followed, absolute ones from this folder, and `..` stops at it: the kernel's
+/// Links are followed, absolute ones from this directory, and `..` stops at it: the kernel's
 /// `RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS` of `openat2(2)`, or the same walked step by step
-/// where the kernel has no such call. Because folders are held by handle, this is also true while
-/// somebody swaps folders and links in the tree.
+/// where the kernel has no such call. Because directories are held by handle, this is also true
+/// while somebody swaps directories and links in the tree.
 ///
-/// Resolved folders are remembered. Whoever removes, renames or replaces a folder or a link below
-/// the root calls [`forget`](Root::forget).
+/// Resolved directories are remembered. Whoever removes, renames or replaces a directory or a link
+/// below the root calls [`forget`](Root::forget).
 #[derive(Debug)]
 pub struct Root {
     dir: Arc<Dir>,
@@ -37,31 +37,35 @@ pub struct Root {
     in_one_call: bool,
 }
 
-/// Makes a missing folder `name` in a folder: see [`Root::folder_or_make`].
-pub type MakeFolder<'a, E> = dyn FnMut(&Dir, &OsStr) -> Result<(), E> + 'a;
+/// Makes a missing directory `name` in a directory: see [`Root::directory_or_make`].
+pub type MakeDirectory<'a, E> = dyn FnMut(&Dir, &OsStr) -> Result<(), E> + 'a;
 
 impl Root {
     /// Takes `dir` as the root of the paths to come.
     pub fn new(dir: Dir) -> Root {
-        Root { dir: Arc::new(dir), cache: HashMap::new(), in_one_call: true }
+        Root {
+            dir: Arc::new(dir),
+            cache: HashMap::new(),
+            in_one_call: true,
+        }
     }
 
-    /// Returns the root folder itself.
+    /// Returns the root directory itself.
     pub fn dir(&self) -> &Arc<Dir> {
         &self.dir
     }
 
-    /// Forgets the remembered folders, because the tree has changed.
+    /// Forgets the remembered directories, because the tree has changed.
     pub fn forget(&mut self) {
         self.cache.clear();
     }
 
-    /// Opens the folder that `path` leads to.
+    /// Opens the directory that `path` leads to.
     ///
     /// # Errors
     ///
     /// `ENOENT` and `ENOTDIR` as the kernel gives them, `ELOOP` after too many links.
-    pub fn folder(&mut self, path: &[u8]) -> Result<Arc<Dir>> {
+    pub fn directory(&mut self, path: &[u8]) -> Result<Arc<Dir>> {
         if let Some(dir) = self.cache.get(path) {
             return Ok(Arc::clone(dir));
         }
@@ -75,16 +79,18 @@ impl Root {
         Ok(dir)
     }
 
-    /// Opens the folder that `path` leads to, after `make` has made each folder that is missing.
+    /// Opens the directory that `path` leads to, after `make` has made each directory that is
+    /// missing.
     ///
     /// A link whose target is missing gets its target made, inside the root. `make` is called
-    /// with the folder that lacks the name, parents first; folders made before an error stay.
-    pub fn folder_or_make<E: From<FsError>>(
+    /// with the directory that lacks the name, parents first; directories made before an error
+    /// stay.
+    pub fn directory_or_make<E: From<FsError>>(
         &mut self,
         path: &[u8],
-        make: &mut MakeFolder<'_, E>,
+        make: &mut MakeDirectory<'_, E>,
     ) -> Result<Arc<Dir>, E> {
-        match self.folder(path) {
+        match self.directory(path) {
             Err(error) if error.is(Errno::NOENT) => {
                 let dir = walk(&self.dir, path, Some(make))?;
                 self.remember(path, &dir);
@@ -95,7 +101,7 @@ impl Root {
     }
 
     fn remember(&mut self, path: &[u8], dir: &Arc<Dir>) {
-        // Archives list a folder's content together: remembering a few is enough, and emptying a
+        // Archives list a directory's content together: remembering a few is enough, and emptying a
         // full memory is simpler than choosing.
         if self.cache.len() >= CACHED {
             self.cache.clear();
@@ -105,7 +111,10 @@ impl Root {
 
     fn open_in_one_call(&mut self, path: &[u8]) -> Result<Dir> {
         let name = OsStr::from_bytes(if path.is_empty() { b"." } else { path });
-        let at = At { dir: self.dir.path(), name };
+        let at = At {
+            dir: self.dir.path(),
+            name,
+        };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let mut result = Err(Errno::AGAIN);
@@ -131,19 +140,22 @@ impl Root {
 }
 
 fn strip_root(path: &[u8]) -> &OsStr {
-    let start = path.iter().position(|&byte| byte != b'/').unwrap_or(path.len());
+    let start = path
+        .iter()
+        .position(|&byte| byte != b'/')
+        .unwrap_or(path.len());
     OsStr::from_bytes(&path[start..])
 }
 
-/// Resolves `path` one component at a time; with `make`, missing folders are made.
+/// Resolves `path` one component at a time; with `make`, missing directories are made.
 fn walk<E: From<FsError>>(
     root: &Arc<Dir>,
     path: &[u8],
-    mut make: Option<&mut MakeFolder<'_, E>>,
+    mut make: Option<&mut MakeDirectory<'_, E>>,
 ) -> Result<Arc<Dir>, E> {
     let mut todo: Vec<Vec<u8>> = components(path);
-    // The folders from the root down to here: `..` goes back by handle, so that a folder that
-    // moved meanwhile leads nowhere new.
+    // The directories from the root down to here: `..` goes back by handle, so that a directory
+    // that moved meanwhile leads nowhere new.
     let mut below: Vec<Arc<Dir>> = Vec::new();
     let mut links = 0;
     while let Some(component) = todo.pop() {
@@ -173,7 +185,9 @@ fn walk<E: From<FsError>>(
                 todo.extend(components(target.as_bytes()));
             }
             Err(error) if error.is(Errno::NOENT) => {
-                let Some(make) = make.as_mut() else { return Err(error.into()) };
+                let Some(make) = make.as_mut() else {
+                    return Err(error.into());
+                };
                 make(&here, name)?;
                 below.push(Arc::new(here.open_dir(name)?));
             }

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::{FsError, Result};
 
-/// Where a call acts: one name in one folder.
+/// Where a call acts: one name in one directory.
 #[derive(Clone, Copy)]
 pub(crate) struct At<'a> {
     pub(crate) dir: &'a Path,

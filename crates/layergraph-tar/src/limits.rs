@@ -17,6 +17,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { extension_bytes: 1 << 20, extensions: 64, sparse_segments: 1 << 18 }
+        Limits {
+            extension_bytes: 1 << 20,
+            extensions: 64,
+            sparse_segments: 1 << 18,
+        }
     }
 }

@@ -16,8 +16,9 @@ pub enum Kind {
     CharDevice,
     /// A block device: type `4`.
     BlockDevice,
-    /// A folder: type `5`, or a file by its type whose name ends in `/` (as v7 wrote folders).
-    Folder,
+    /// A directory: type `5`, or a file by its type whose name ends in `/` (as v7 wrote
+    /// directories).
+    Directory,
     /// A named pipe: type `6`.
     Fifo,
     /// Any other type, by its byte: GNU's `D`, `M`, `N` and `V`, and what nobody has defined.

@@ -62,8 +62,8 @@ impl<R: Read, T: Tap> Reader<R, T> {
 
     /// Reads on to the end of the stream and gives back its parts.
     ///
-    /// Members that were not asked for are passed over as [`next_member`](Reader::next_member) does.
-    /// What follows the end marker is shown to the tap and never taken for members.
+    /// Members that were not asked for are passed over as [`next_member`](Reader::next_member)
+    /// does. What follows the end marker is shown to the tap and never taken for members.
     pub fn finish(self) -> Result<Finished<R, T>, TarError> {
         todo!()
     }

@@ -9,7 +9,7 @@ use crate::{Kind, WriteError};
 /// A member to be written. Fields that a kind has no use for are not looked at.
 #[derive(Debug, Clone, Copy)]
 pub struct NewMember<'a> {
-    /// The name; a folder gets its trailing slash from the writer.
+    /// The name; a directory gets its trailing slash from the writer.
     pub path: &'a [u8],
     /// The kind of object; [`Kind::Other`] is refused.
     pub kind: Kind,

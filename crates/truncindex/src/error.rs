@@ -32,7 +32,7 @@ pub enum LookupError {
     },
 }
 
-/// An id that can not be inserted.
+/// An id that cannot be inserted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum InsertError {
@@ -52,7 +52,7 @@ pub enum InsertError {
     },
 }
 
-/// An id that can not be removed.
+/// An id that cannot be removed.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RemoveError {

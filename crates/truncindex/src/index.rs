@@ -190,7 +190,7 @@ impl fmt::Debug for TruncIndex {
     }
 }
 
-/// Refuses what can not be an id.
+/// Refuses what cannot be an id.
 fn check_id(id: &str) -> Result<(), InsertError> {
     if id.contains(' ') {
         return Err(InsertError::IllegalCharacter);

@@ -28,7 +28,10 @@ pub struct DecodeOptions {
 
 impl Default for DecodeOptions {
     fn default() -> Self {
-        Self { memory: 40 << 20, output: None }
+        Self {
+            memory: 40 << 20,
+            output: None,
+        }
     }
 }
 
@@ -125,7 +128,9 @@ impl<R: Read> Decoder<R> {
         let zeros = head.iter().take_while(|&&byte| byte == 0).count();
         if zeros > 0 {
             self.input.consume(zeros);
-            self.state = State::Between { padding: padding + zeros as u64 };
+            self.state = State::Between {
+                padding: padding + zeros as u64,
+            };
             return Ok(());
         }
 
@@ -143,9 +148,15 @@ impl<R: Read> Decoder<R> {
         }
         if Codec::detect(head) != self.codec || (padding > 0 && !is_xz) {
             let offset = self.input.position();
-            return Err(self.fail(CodecError::TrailingBytes { codec: self.codec, offset }));
+            return Err(self.fail(CodecError::TrailingBytes {
+                codec: self.codec,
+                offset,
+            }));
         }
-        let begun = self.member.as_mut().map_or(Ok(()), |member| member.begin(head));
+        let begun = self
+            .member
+            .as_mut()
+            .map_or(Ok(()), |member| member.begin(head));
         begun.map_err(|fault| self.fail_with(fault))?;
         self.state = State::Inside;
         Ok(())
@@ -153,7 +164,9 @@ impl<R: Read> Decoder<R> {
 
     /// Decodes some of a member; 0 says that there is nothing yet or that it has ended.
     fn inside_member(&mut self, output: &mut [u8]) -> io::Result<usize> {
-        let Some(member) = &mut self.member else { return Ok(0) };
+        let Some(member) = &mut self.member else {
+            return Ok(0);
+        };
         let available = self.input.buffered().len();
         let step = match member.step(self.input.buffered(), output) {
             Ok(step) => step,
@@ -169,7 +182,10 @@ impl<R: Read> Decoder<R> {
             }
             if self.input.peek(1)?.is_empty() {
                 let length = self.input.position();
-                return Err(self.fail(CodecError::Truncated { codec: self.codec, length }));
+                return Err(self.fail(CodecError::Truncated {
+                    codec: self.codec,
+                    length,
+                }));
             }
         }
         Ok(step.produced)
@@ -178,12 +194,16 @@ impl<R: Read> Decoder<R> {
     fn fail_with(&mut self, fault: Fault) -> io::Error {
         let codec = self.codec;
         self.fail(match fault {
-            Fault::Damaged(reason) => {
-                CodecError::Damaged { codec, offset: self.input.position(), reason }
-            }
-            Fault::Memory { needed } => {
-                CodecError::Memory { codec, needed, limit: self.options.memory }
-            }
+            Fault::Damaged(reason) => CodecError::Damaged {
+                codec,
+                offset: self.input.position(),
+                reason,
+            },
+            Fault::Memory { needed } => CodecError::Memory {
+                codec,
+                needed,
+                limit: self.options.memory,
+            },
         })
     }
 
@@ -209,7 +229,9 @@ impl<R: Read> Read for Decoder<R> {
                         _ => Err(self.fail(CodecError::Output { limit })),
                     };
                 }
-                usize::try_from(left).unwrap_or(usize::MAX).min(output.len())
+                usize::try_from(left)
+                    .unwrap_or(usize::MAX)
+                    .min(output.len())
             }
         };
         let count = self.decode_some(&mut output[..room])?;

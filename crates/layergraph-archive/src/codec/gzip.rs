@@ -37,6 +37,10 @@ impl MemberDecoder for Gzip {
             .0
             .decompress(input, output, FlushDecompress::None)
             .map_err(|e| Fault::Damaged(e.message().unwrap_or("not deflate data").to_owned()))?;
-        Ok(Step::between(before, self.totals(), status == Status::StreamEnd))
+        Ok(Step::between(
+            before,
+            self.totals(),
+            status == Status::StreamEnd,
+        ))
     }
 }

@@ -24,7 +24,14 @@ pub(super) struct Input<R> {
 impl<R> Input<R> {
     pub(super) fn new(inner: R) -> Self {
         let buffer = vec![0; PIECE].into_boxed_slice();
-        Self { inner, buffer, start: 0, end: 0, at_end: false, position: 0 }
+        Self {
+            inner,
+            buffer,
+            start: 0,
+            end: 0,
+            at_end: false,
+            position: 0,
+        }
     }
 
     /// The bytes in hand.

@@ -47,7 +47,7 @@ impl Step {
     }
 }
 
-/// Why a member can not be decoded.
+/// Why a member cannot be decoded.
 #[derive(Debug)]
 pub(super) enum Fault {
     Damaged(String),

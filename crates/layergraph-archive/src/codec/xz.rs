@@ -15,13 +15,16 @@ pub(super) struct Xz {
 
 impl Xz {
     pub(super) fn new(memory: u64) -> Self {
-        Self { stream: None, memory }
+        Self {
+            stream: None,
+            memory,
+        }
     }
 }
 
 impl MemberDecoder for Xz {
     fn begin(&mut self, _head: &[u8]) -> Result<(), Fault> {
-        // A check that this build can not compute is an error, so that the end stays a promise.
+        // A check that this build cannot compute is an error, so that the end stays a promise.
         // Streams are decoded one at a time, without `CONCATENATED`: what may stand between
         // members is decided in one place for all codecs.
         let stream = Stream::new_stream_decoder(self.memory, TELL_UNSUPPORTED_CHECK)
@@ -31,10 +34,17 @@ impl MemberDecoder for Xz {
     }
 
     fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Fault> {
-        let stream = self.stream.as_mut().expect("a stream is begun before it is decoded");
+        let stream = self
+            .stream
+            .as_mut()
+            .expect("a stream is begun before it is decoded");
         let before = totals(stream);
         match stream.process(input, output, Action::Run) {
-            Ok(status) => Ok(Step::between(before, totals(stream), status == Status::StreamEnd)),
+            Ok(status) => Ok(Step::between(
+                before,
+                totals(stream),
+                status == Status::StreamEnd,
+            )),
             Err(Error::MemLimit) => {
                 let needed = memory_needed(stream, self.memory);
                 Err(Fault::Memory { needed })

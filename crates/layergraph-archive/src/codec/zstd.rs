@@ -21,7 +21,11 @@ impl Zstd {
         let mut context = DCtx::create();
         // libzstd has a limit of its own, 128 MiB by default. Ours decides: this one is the next
         // power of two above it, within what libzstd takes.
-        let largest = if cfg!(target_pointer_width = "64") { 31 } else { 30 };
+        let largest = if cfg!(target_pointer_width = "64") {
+            31
+        } else {
+            30
+        };
         let log = memory.max(1).ilog2().saturating_add(1).clamp(10, largest);
         context
             .set_parameter(DParameter::WindowLogMax(log))
@@ -35,7 +39,11 @@ impl MemberDecoder for Zstd {
         match window_size(head) {
             Some(window) => {
                 let needed = window.saturating_add(BESIDE_THE_WINDOW);
-                if needed > self.memory { Err(Fault::Memory { needed }) } else { Ok(()) }
+                if needed > self.memory {
+                    Err(Fault::Memory { needed })
+                } else {
+                    Ok(())
+                }
             }
             None => Ok(()),
         }
@@ -50,7 +58,11 @@ impl MemberDecoder for Zstd {
             .map_err(|code| Fault::Damaged(get_error_name(code).to_owned()))?;
         // The hint is how much input it would like next; 0 says that the frame is complete and
         // all of its output is out.
-        Ok(Step { consumed: input.pos(), produced: output.pos(), ended: hint == 0 })
+        Ok(Step {
+            consumed: input.pos(),
+            produced: output.pos(),
+            ended: hint == 0,
+        })
     }
 }
 
@@ -73,8 +85,12 @@ fn window_size(head: &[u8]) -> Option<u64> {
     let content = &fields[[0, 1, 2, 4][usize::from(descriptor & 3)].min(fields.len())..];
     match descriptor >> 6 {
         0 => content.first().map(|&size| size.into()),
-        1 => content.first_chunk().map(|size| u64::from(u16::from_le_bytes(*size)) + 256),
-        2 => content.first_chunk().map(|size| u32::from_le_bytes(*size).into()),
+        1 => content
+            .first_chunk()
+            .map(|size| u64::from(u16::from_le_bytes(*size)) + 256),
+        2 => content
+            .first_chunk()
+            .map(|size| u32::from_le_bytes(*size).into()),
         _ => content.first_chunk().map(|size| u64::from_le_bytes(*size)),
     }
 }
@@ -115,6 +131,9 @@ mod tests {
 
     #[test]
     fn a_skippable_frame_has_no_window() {
-        assert_eq!(window_size(&[0x50, 0x2a, 0x4d, 0x18, 0xff, 0xff, 0xff, 0xff]), None);
+        assert_eq!(
+            window_size(&[0x50, 0x2a, 0x4d, 0x18, 0xff, 0xff, 0xff, 0xff]),
+            None
+        );
     }
 }

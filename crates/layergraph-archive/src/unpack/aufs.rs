@@ -1,6 +1,6 @@
 //! Hard links as AUFS wrote them: the content under `.wh..wh.plnk/`, the names as links to it.
 //!
-//! The content is kept in a folder of that name until the end of the layer. The name can not meet
+//! The content is kept in a directory of that name until the end of the layer. The name cannot meet
 //! anything of the layer's, since a layer has no object whose name begins so.
 
 use std::ffi::OsStr;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use layergraph_fs::FileKind;
 use layergraph_tar::{Kind, Member};
 
-use super::folders::{ObjectId, Stated};
+use super::directories::{ObjectId, Stated};
 use super::{Archive, Parent, UnpackError, Unpacker, shown};
 
 const LINKS: &str = ".wh..wh.plnk";
@@ -26,7 +26,7 @@ impl Unpacker<'_> {
         if member.kind != Kind::File {
             return Ok(());
         }
-        let kept = self.aufs_folder().map_err(|error| error.about(member))?;
+        let kept = self.aufs_directory().map_err(|error| error.about(member))?;
         self.file(member, &kept, OsStr::from_bytes(name), archive)
             .map_err(|error| error.about(member))
     }
@@ -47,7 +47,7 @@ impl Unpacker<'_> {
         if !self.aufs_links {
             return Err(missing());
         }
-        let from = self.aufs_folder()?;
+        let from = self.aufs_directory()?;
         let kept = OsStr::from_bytes(kept);
         if from.dir.find(kept)?.is_none() {
             return Err(missing());
@@ -57,20 +57,20 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    fn aufs_folder(&mut self) -> Result<Parent, UnpackError> {
+    fn aufs_directory(&mut self) -> Result<Parent, UnpackError> {
         let name = OsStr::new(LINKS);
         let top = Arc::clone(self.root.dir());
         if !self.aufs_links {
             let metadata = top.metadata_here()?;
-            self.folders.touch(b"", &metadata);
+            self.directories.touch(b"", &metadata);
             let root = Parent { dir: Arc::clone(&top), id: ObjectId::from(&metadata) };
-            // The original left an empty folder of this name behind.
+            // The original left an empty directory of this name behind.
             self.clear(&root, name)?;
             top.make_dir(name, 0o700)?;
             self.aufs_links = true;
             let made = top.metadata(name)?;
             let stated = Stated::implied();
-            self.folders.insert_fresh(ObjectId::from(&made), LINKS.as_bytes(), made.modified, stated);
+            self.directories.insert_fresh(ObjectId::from(&made), LINKS.as_bytes(), made.modified, stated);
         }
         let dir = Arc::new(top.open_dir(name)?);
         let id = ObjectId::from(&dir.metadata_here()?);
@@ -82,7 +82,7 @@ impl Unpacker<'_> {
         if self.aufs_links {
             let top = Arc::clone(self.root.dir());
             let name = OsStr::new(LINKS);
-            if top.find(name)?.is_some_and(|found| found.kind == FileKind::Folder) {
+            if top.find(name)?.is_some_and(|found| found.kind == FileKind::Directory) {
                 layergraph_fs::remove_tree(&top, name)?;
             }
             self.forget();

@@ -4,7 +4,7 @@ use super::{Limits, UnpackError};
 
 /// The start of every name that is a sign and not a file.
 pub(crate) const WHITEOUT_PREFIX: &[u8] = b".wh.";
-/// The sign in a folder that hides everything below it.
+/// The sign in a directory that hides everything below it.
 pub(crate) const OPAQUE_MARKER: &[u8] = b".wh..wh..opq";
 /// The start of the names in which AUFS kept its own affairs.
 const AUFS_PREFIX: &[u8] = b".wh..wh.";
@@ -18,17 +18,17 @@ const MAX_PATH: usize = 4095;
 
 /// What an entry stands for: a path below the root, taken apart.
 ///
-/// The `folder` is a clean path without a slash at either end, empty for the root.
+/// The `directory` is a clean path without a slash at either end, empty for the root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum EntryName {
-    /// The root folder itself.
+    /// The root directory itself.
     Root,
     /// An object called `name`.
-    Object { folder: Vec<u8>, name: Vec<u8> },
+    Object { directory: Vec<u8>, name: Vec<u8> },
     /// Removes `name` of the layers below.
-    Whiteout { folder: Vec<u8>, name: Vec<u8> },
-    /// Removes everything of the layers below from `folder`.
-    Opaque { folder: Vec<u8> },
+    Whiteout { directory: Vec<u8>, name: Vec<u8> },
+    /// Removes everything of the layers below from `directory`.
+    Opaque { directory: Vec<u8> },
     /// A file that AUFS kept for hard links to it, called `name` there.
     AufsLink { name: Vec<u8> },
     /// AUFS's own, of no meaning to us.
@@ -51,22 +51,22 @@ impl EntryName {
         if components.first().is_some_and(|first| first.starts_with(AUFS_PREFIX)) {
             return Ok(EntryName::Aufs);
         }
-        if components.iter().any(|folder| folder.starts_with(WHITEOUT_PREFIX)) {
-            return Err(refuse("a whiteout is no folder"));
+        if components.iter().any(|directory| directory.starts_with(WHITEOUT_PREFIX)) {
+            return Err(refuse("a whiteout is no directory"));
         }
-        let folder = components.join(&b'/');
+        let directory = components.join(&b'/');
         let Some(hidden) = name.strip_prefix(WHITEOUT_PREFIX) else {
-            return Ok(EntryName::Object { folder, name: name.to_vec() });
+            return Ok(EntryName::Object { directory, name: name.to_vec() });
         };
         if name == OPAQUE_MARKER {
-            return Ok(EntryName::Opaque { folder });
+            return Ok(EntryName::Opaque { directory });
         }
         if name.starts_with(AUFS_PREFIX) {
             return Ok(EntryName::Aufs);
         }
         match hidden {
             b"" | b"." | b".." => Err(refuse("a whiteout of no name")),
-            _ => Ok(EntryName::Whiteout { folder, name: hidden.to_vec() }),
+            _ => Ok(EntryName::Whiteout { directory, name: hidden.to_vec() }),
         }
     }
 }
@@ -96,7 +96,7 @@ fn clean<'a>(path: &'a [u8], limits: &Limits) -> Result<Vec<&'a [u8]>, UnpackErr
     if components.len() > limits.depth {
         return Err(UnpackError::Limit {
             path: super::shown(path),
-            what: "folders one in another",
+            what: "directories one in another",
             limit: limits.depth as u64,
         });
     }
@@ -111,13 +111,13 @@ mod tests {
         EntryName::read(path.as_bytes(), &Limits::default())
     }
 
-    fn object(folder: &str, name: &str) -> EntryName {
-        EntryName::Object { folder: folder.into(), name: name.into() }
+    fn object(directory: &str, name: &str) -> EntryName {
+        EntryName::Object { directory: directory.into(), name: name.into() }
     }
 
     #[test]
     fn a_path_is_cleaned_as_after_chroot() {
-        for (path, folder, name) in [
+        for (path, directory, name) in [
             ("a", "", "a"),
             ("/a/b", "a", "b"),
             ("./a//b/", "a", "b"),
@@ -126,7 +126,7 @@ mod tests {
             ("a/./b/../c", "a", "c"),
             ("..gitme", "", "..gitme"),
         ] {
-            assert_eq!(read(path).expect(path), object(folder, name), "{path}");
+            assert_eq!(read(path).expect(path), object(directory, name), "{path}");
         }
         for path in ["", "/", ".", "./", "..", "a/.."] {
             assert_eq!(read(path).expect(path), EntryName::Root, "{path}");
@@ -135,10 +135,10 @@ mod tests {
 
     #[test]
     fn signs_are_told_from_files() {
-        let whiteout = EntryName::Whiteout { folder: b"d".into(), name: b"f".into() };
+        let whiteout = EntryName::Whiteout { directory: b"d".into(), name: b"f".into() };
         assert_eq!(read("d/.wh.f").expect("a whiteout"), whiteout);
         assert_eq!(read("d/.wh.f/").expect("a whiteout"), whiteout);
-        let opaque = EntryName::Opaque { folder: b"d".into() };
+        let opaque = EntryName::Opaque { directory: b"d".into() };
         assert_eq!(read("d/.wh..wh..opq").expect("a marker"), opaque);
         let link = EntryName::AufsLink { name: b"1.2".into() };
         assert_eq!(read(".wh..wh.plnk/1.2").expect("a link"), link);

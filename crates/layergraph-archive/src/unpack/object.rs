@@ -1,4 +1,4 @@
-//! Making single objects: folders, files, links, devices.
+//! Making single objects: directories, files, links, devices.
 
 use std::ffi::OsStr;
 use std::io;
@@ -7,15 +7,15 @@ use std::os::unix::ffi::OsStrExt;
 use layergraph_fs::{Device, Dir, FileKind, FsError, Metadata, NewFile};
 use layergraph_tar::{Kind, Member, Segment};
 
-use super::folders::{ObjectId, Stated};
+use super::directories::{ObjectId, Stated};
 use super::name::EntryName;
 use super::{Archive, Parent, UnpackError, Unpacker, shown};
 use crate::Ownership;
 use crate::ownership::OverrideStat;
 
 impl Unpacker<'_> {
-    /// Makes or merges a folder. What its entry states is set at the end.
-    pub(super) fn folder(
+    /// Makes or merges a directory. What its entry states is set at the end.
+    pub(super) fn directory(
         &mut self,
         member: &Member,
         parent: &Parent,
@@ -25,10 +25,10 @@ impl Unpacker<'_> {
         let path = [above, name.as_bytes()].join(&b'/');
         let path = path.strip_prefix(b"/").unwrap_or(&path);
         match parent.dir.find(name)? {
-            Some(metadata) if metadata.kind == FileKind::Folder => {
-                let folder = self.folders.touch(path, &metadata);
-                folder.stated = Some(Box::new(Stated::from(member)));
-                folder.modified = member.mtime;
+            Some(metadata) if metadata.kind == FileKind::Directory => {
+                let directory = self.directories.touch(path, &metadata);
+                directory.stated = Some(Box::new(Stated::from(member)));
+                directory.modified = member.mtime;
                 return Ok(());
             }
             Some(metadata) => self.remove(parent, name, &metadata)?,
@@ -36,7 +36,7 @@ impl Unpacker<'_> {
         }
         parent.dir.make_dir(name, 0o700)?;
         let id = ObjectId::from(&parent.dir.metadata(name)?);
-        self.folders.insert_fresh(id, path, member.mtime, Stated::from(member));
+        self.directories.insert_fresh(id, path, member.mtime, Stated::from(member));
         Ok(())
     }
 
@@ -163,28 +163,28 @@ impl Unpacker<'_> {
             target: shown(&member.link),
             reason,
         };
-        let (folder, target) = match EntryName::read(&member.link, &self.options.limits)? {
-            EntryName::Object { folder, name } => (folder, name),
+        let (directory, target) = match EntryName::read(&member.link, &self.options.limits)? {
+            EntryName::Object { directory, name } => (directory, name),
             EntryName::AufsLink { name: kept } => {
                 return self.copy_aufs_link(member, parent, name, &kept);
             }
             _ => return Err(refuse("it is no file of the layer")),
         };
         let target = OsStr::from_bytes(&target);
-        let found = match self.root.folder(&folder) {
+        let found = match self.root.directory(&directory) {
             Ok(dir) => dir.find(target)?.map(|metadata| (dir, metadata)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
         };
         let Some((dir, metadata)) = found else { return Err(refuse("it does not exist")) };
-        if metadata.kind == FileKind::Folder {
-            return Err(refuse("it is a folder"));
+        if metadata.kind == FileKind::Directory {
+            return Err(refuse("it is a directory"));
         }
-        let from = self.enter(&folder, dir)?;
+        let from = self.enter(&directory, dir)?;
         if from.id == parent.id && target == name {
             return Err(refuse("it is the same name"));
         }
-        if !self.folders.has_made(from.id, target.as_bytes()) {
+        if !self.directories.has_made(from.id, target.as_bytes()) {
             self.copy_up(&from, target, &metadata)?;
         }
         match parent.dir.make_hard_link(name, &from.dir, target) {
@@ -208,7 +208,7 @@ impl Unpacker<'_> {
         if metadata.kind == FileKind::Symlink {
             self.forget();
         }
-        self.folders.made(parent.id, name.as_bytes());
+        self.directories.made(parent.id, name.as_bytes());
         Ok(())
     }
 
@@ -289,7 +289,7 @@ impl Unpacker<'_> {
     pub(super) fn disk_mode(&self, mode: u32, kind: FileKind) -> u32 {
         match (self.options.ownership, kind) {
             (Ownership::Preserve, _) => mode,
-            (Ownership::Squash, FileKind::Folder) => mode & 0o777 | 0o700,
+            (Ownership::Squash, FileKind::Directory) => mode & 0o777 | 0o700,
             (Ownership::Squash, _) => mode & 0o777 | 0o400,
         }
     }
@@ -305,7 +305,7 @@ impl Unpacker<'_> {
         let mut xattrs: Vec<_> =
             stated.xattrs.iter().filter(|(key, _)| may_be_set(key, squash)).cloned().collect();
         self.done.dropped_xattrs += (stated.xattrs.len() - xattrs.len()) as u64;
-        // Only files and folders can carry attributes of users (xattr(7)).
+        // Only files and directories can carry attributes of users (xattr(7)).
         if squash && kind != FileKind::Symlink {
             let (mode, uid, gid) = (stated.mode, stated.uid, stated.gid);
             let record = OverrideStat { kind, mode, uid, gid, device };
@@ -361,7 +361,7 @@ pub(super) fn copy(
     Ok(())
 }
 
-/// Opens a folder handle's parent-free metadata functions to the other modules.
+/// Opens a directory handle's parent-free metadata functions to the other modules.
 pub(super) fn replace_xattrs(
     dir: &Dir,
     keep: &[(Vec<u8>, Vec<u8>)],

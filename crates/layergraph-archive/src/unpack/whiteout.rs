@@ -1,7 +1,7 @@
 //! Whiteouts and opaque markers: what a layer removes of the layers below.
 //!
 //! They remove what was there before the layer and nothing that the layer itself has made,
-//! wherever among its entries they stand. A folder that has been stripped is fresh from then on,
+//! wherever among its entries they stand. A directory that has been stripped is fresh from then on,
 //! so that a further sign for it costs nothing.
 
 use std::ffi::{OsStr, OsString};
@@ -10,29 +10,29 @@ use std::sync::Arc;
 
 use layergraph_fs::{Dir, FileKind, FsError, Metadata};
 
-use super::folders::{ObjectId, Stated};
+use super::directories::{ObjectId, Stated};
 use super::{Parent, UnpackError, Unpacker};
 
 impl Unpacker<'_> {
-    /// Removes `name` of the layers below from a folder.
-    pub(super) fn whiteout(&mut self, folder: &[u8], name: &[u8]) -> Result<(), UnpackError> {
-        let Some(dir) = self.existing(folder)? else { return Ok(()) };
+    /// Removes `name` of the layers below from a directory.
+    pub(super) fn whiteout(&mut self, directory: &[u8], name: &[u8]) -> Result<(), UnpackError> {
+        let Some(dir) = self.existing(directory)? else { return Ok(()) };
         let file_name = OsStr::from_bytes(name);
         let Some(metadata) = dir.find(file_name)? else { return Ok(()) };
-        let parent = self.enter(folder, dir)?;
-        if self.folders.is_fresh(parent.id) {
+        let parent = self.enter(directory, dir)?;
+        if self.directories.is_fresh(parent.id) {
             return Ok(());
         }
-        if metadata.kind != FileKind::Folder {
-            if !self.folders.has_made(parent.id, name) {
+        if metadata.kind != FileKind::Directory {
+            if !self.directories.has_made(parent.id, name) {
                 self.remove(&parent, file_name, &metadata)?;
             }
             return Ok(());
         }
-        self.whiteout_folder(&parent, folder, file_name, &metadata)
+        self.whiteout_directory(&parent, directory, file_name, &metadata)
     }
 
-    fn whiteout_folder(
+    fn whiteout_directory(
         &mut self,
         parent: &Parent,
         above: &[u8],
@@ -40,18 +40,18 @@ impl Unpacker<'_> {
         metadata: &Metadata,
     ) -> Result<(), UnpackError> {
         let id = ObjectId::from(metadata);
-        if self.folders.is_fresh(id) {
+        if self.directories.is_fresh(id) {
             return Ok(());
         }
         let dir = Arc::new(parent.dir.open_dir(name)?);
         let has_entries = self.strip(&dir)?;
-        let is_stated = self.folders.get(id).is_some_and(|folder| folder.stated.is_some());
+        let is_stated = self.directories.get(id).is_some_and(|directory| directory.stated.is_some());
         if has_entries || is_stated {
-            // The old folder is gone; what stands there now is the one its entries imply.
+            // The old directory is gone; what stands there now is the one its entries imply.
             let path = [above, name.as_bytes()].join(&b'/');
-            let folder = self.folders.touch(&path, metadata);
-            folder.fresh = true;
-            folder.stated.get_or_insert_with(|| Box::new(Stated::implied()));
+            let directory = self.directories.touch(&path, metadata);
+            directory.fresh = true;
+            directory.stated.get_or_insert_with(|| Box::new(Stated::implied()));
         } else {
             parent.dir.remove_dir(name)?;
         }
@@ -59,30 +59,30 @@ impl Unpacker<'_> {
         Ok(())
     }
 
-    /// Removes everything of the layers below from a folder.
-    pub(super) fn opaque(&mut self, folder: &[u8]) -> Result<(), UnpackError> {
-        let Some(dir) = self.existing(folder)? else { return Ok(()) };
-        let parent = self.enter(folder, Arc::clone(&dir))?;
-        if self.folders.is_fresh(parent.id) {
+    /// Removes everything of the layers below from a directory.
+    pub(super) fn opaque(&mut self, directory: &[u8]) -> Result<(), UnpackError> {
+        let Some(dir) = self.existing(directory)? else { return Ok(()) };
+        let parent = self.enter(directory, Arc::clone(&dir))?;
+        if self.directories.is_fresh(parent.id) {
             return Ok(());
         }
         self.strip(&dir)?;
         self.forget();
         let metadata = dir.metadata_here()?;
-        self.folders.touch(folder, &metadata).fresh = true;
+        self.directories.touch(directory, &metadata).fresh = true;
         Ok(())
     }
 
-    /// Opens a folder if it is there: a sign for what is not there has nothing to remove.
+    /// Opens a directory if it is there: a sign for what is not there has nothing to remove.
     fn existing(&mut self, path: &[u8]) -> Result<Option<Arc<Dir>>, FsError> {
-        match self.root.folder(path) {
+        match self.root.directory(path) {
             Ok(dir) => Ok(Some(dir)),
             Err(error) if leads_nowhere(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Removes from a folder what the layers below left in it. Returns whether anything stays.
+    /// Removes from a directory what the layers below left in it. Returns whether anything stays.
     fn strip(&mut self, top: &Arc<Dir>) -> Result<bool, FsError> {
         let mut levels = vec![Level::open(Arc::clone(top), OsString::new())?];
         loop {
@@ -94,14 +94,14 @@ impl Unpacker<'_> {
                 continue;
             };
             let metadata = level.dir.metadata(&name)?;
-            if metadata.kind == FileKind::Folder {
-                if self.folders.is_fresh(ObjectId::from(&metadata)) {
+            if metadata.kind == FileKind::Directory {
+                if self.directories.is_fresh(ObjectId::from(&metadata)) {
                     level.keeps = true;
                 } else {
                     let below = Arc::new(level.dir.open_dir(&name)?);
                     levels.push(Level::open(below, name)?);
                 }
-            } else if self.folders.has_made(level.id, name.as_bytes()) {
+            } else if self.directories.has_made(level.id, name.as_bytes()) {
                 level.keeps = true;
             } else {
                 level.dir.remove_file(&name)?;
@@ -109,9 +109,9 @@ impl Unpacker<'_> {
         }
     }
 
-    /// Ends the stripping of a folder below: it goes, or is fresh. Returns whether it stays.
+    /// Ends the stripping of a directory below: it goes, or is fresh. Returns whether it stays.
     fn leave(&mut self, above: &Dir, done: &Level) -> Result<bool, FsError> {
-        let is_stated = self.folders.get(done.id).is_some_and(|folder| folder.stated.is_some());
+        let is_stated = self.directories.get(done.id).is_some_and(|directory| directory.stated.is_some());
         if !done.keeps && !is_stated {
             above.remove_dir(&done.name)?;
             return Ok(false);
@@ -119,18 +119,18 @@ impl Unpacker<'_> {
         let top = self.root.dir().path();
         let path = done.dir.path().strip_prefix(top).unwrap_or(done.dir.path()).to_owned();
         let metadata = done.dir.metadata_here()?;
-        let folder = self.folders.touch(path.as_os_str().as_bytes(), &metadata);
-        folder.fresh = true;
-        folder.stated.get_or_insert_with(|| Box::new(Stated::implied()));
+        let directory = self.directories.touch(path.as_os_str().as_bytes(), &metadata);
+        directory.fresh = true;
+        directory.stated.get_or_insert_with(|| Box::new(Stated::implied()));
         Ok(true)
     }
 }
 
-/// A folder while it is stripped.
+/// A directory while it is stripped.
 struct Level {
     dir: Arc<Dir>,
     id: ObjectId,
-    /// What it is called in the folder above.
+    /// What it is called in the directory above.
     name: OsString,
     /// What is still to be looked at.
     names: Vec<OsString>,
@@ -146,7 +146,7 @@ impl Level {
     }
 }
 
-/// Returns whether a path failed to resolve because there is no folder at its end.
+/// Returns whether a path failed to resolve because there is no directory at its end.
 pub(super) fn leads_nowhere(error: &FsError) -> bool {
     use std::io::ErrorKind::{FilesystemLoop, NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory)

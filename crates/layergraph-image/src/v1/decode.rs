@@ -33,7 +33,7 @@ pub enum DecodeError {
         /// What JSON would have there.
         expected: &'static str,
     },
-    /// A field has a value that it can not hold.
+    /// A field has a value that it cannot hold.
     #[error("image JSON: expected {expected} at byte {at}, found {found}")]
     Mismatch {
         /// Where the value begins.
@@ -73,7 +73,7 @@ impl Image {
     /// # Errors
     ///
     /// The text is not one JSON value, is longer or deeper than the limits, or has a value that
-    /// its field can not hold.
+    /// its field cannot hold.
     pub fn decode(text: &[u8]) -> Result<Image> {
         let mut parser = parser(text)?;
         let image = image(&mut parser)?;

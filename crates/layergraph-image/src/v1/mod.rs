@@ -113,12 +113,12 @@ pub struct Config {
     pub cmd: Option<Vec<String>>,
     /// The name of the image the container was made of.
     pub image: String,
-    /// The folders that are volumes.
+    /// The directories that are volumes.
     #[serde(serialize_with = "encode::keys_of_empty_objects")]
     pub volumes: Option<BTreeSet<String>>,
     /// The driver that makes the volumes.
     pub volume_driver: String,
-    /// The folder the command starts in.
+    /// The directory the command starts in.
     pub working_dir: String,
     /// The program that the command is given to.
     pub entrypoint: Option<Vec<String>>,

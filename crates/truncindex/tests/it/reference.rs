@@ -49,7 +49,7 @@ fn answers_are_those_of_2015_except_that_an_exact_id_wins() -> Result<(), Box<dy
             answers += 1;
         }
     }
-    // So that a file read wrongly can not pass.
+    // So that a file read wrongly cannot pass.
     assert_eq!((cases.len(), answers, exact_wins), (12, 610, 19));
     Ok(())
 }
