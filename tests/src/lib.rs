@@ -1,1 +1,63 @@
-//! x
+//! What the tests of several crates share: asking for what the machine may lack, and running
+//! programs.
+//!
+//! A test that needs a privilege or a program says so in its first lines:
+//!
+//! ```
+//! # use std::io;
+//! fn r43_a_device_is_created_as_root() -> io::Result<()> {
+//!     layergraph_tests::require!(root);
+//!     layergraph_tests::require!(program "mknod", "stat");
+//!     // …
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Where that is missing, the test records that it was skipped and why, and passes. `cargo xtask
+//! test` lists the skipped tests, and in CI there may be none.
+//!
+//! [`run`] gives a program a time limit, [`as_user`] takes the privileges away from it, and
+//! [`user_directory`] is where it may then work.
+//!
+//! # Limitations
+//!
+//! Nothing here is for code that ships: it reads the environment and writes to stderr.
+
+#![forbid(unsafe_code)]
+
+pub mod need;
+mod process;
+pub mod skip;
+
+pub use process::{USER, as_user, install, peak_memory_of_children, run, user_directory};
+
+/// Ends the test as skipped unless the machine has what it needs.
+///
+/// | form | asks for |
+/// |---|---|
+/// | `require!(root)` | user 0 who can create devices, change owners, set trusted attributes |
+/// | `require!(user)` | that a program can be started as an ordinary user, as [`as_user`] does |
+/// | `require!(program "bsdtar")` | a program in `PATH`; several are separated by commas |
+/// | `require!(overlay_mount)` | overlay mounts of directories in the temporary directory |
+/// | `require!(loop_device)` | that a file can be attached as a block device, with `losetup(8)` |
+///
+/// Works in tests that return `()` or `Result<(), E>`. In a property test it stands outside of
+/// the property, so that it is asked once and not for each case.
+#[macro_export]
+macro_rules! require {
+    (program $($name:expr),+ $(,)?) => {
+        $crate::require!(@ $crate::need::programs(&[$($name),+]))
+    };
+    (@ $need:expr) => {{
+        // The path of this function is the test's, and `::here`.
+        fn here() {}
+        if let Err(reason) = $need {
+            let path = ::std::any::type_name_of_val(&here);
+            $crate::skip::record(::std::env!("CARGO_PKG_NAME"), path, &reason);
+            return $crate::skip::Skipped::skipped();
+        }
+    }};
+    ($need:ident) => {
+        $crate::require!(@ $crate::need::$need())
+    };
+}

@@ -25,6 +25,12 @@ const UNFINISHED: &[&str] = &[
     concat!("#[", "ignore"),
 ];
 
+/// Words that have a better one in this field. In halves as well.
+const WORDS: &[(&str, &str)] = &[
+    (concat!("fol", "der"), "directory"),
+    (concat!("can", " not"), "cannot"),
+];
+
 /// Directories of one machine or one person, which mean nothing on another.
 const MACHINE_DIRECTORIES: &[&str] = &["work", "root", "home"];
 
@@ -71,6 +77,11 @@ fn check_text(file: &TextFile, found: &mut Vec<String>) {
         if line.ends_with([' ', '\t', '\r']) {
             found.push(format!("{path}:{number}: blanks at the end of the line"));
         }
+        for (word, better) in WORDS {
+            if contains_word(line, word) {
+                found.push(format!("{path}:{number}: `{word}`: here it is `{better}`"));
+            }
+        }
         if let Some(directory) = machine_path(line) {
             found.push(format!(
                 "{path}:{number}: `/{directory}/` is a path of one machine"
@@ -80,6 +91,13 @@ fn check_text(file: &TextFile, found: &mut Vec<String>) {
     if !file.text.is_empty() && (!file.text.ends_with('\n') || file.text.ends_with("\n\n")) {
         found.push(format!("{path}: should end with one newline"));
     }
+}
+
+/// Returns whether the line has the word, in any case, at the beginning of a word.
+fn contains_word(line: &str, word: &str) -> bool {
+    let line = line.to_lowercase();
+    line.match_indices(word)
+        .any(|(at, _)| !line[..at].ends_with(char::is_alphanumeric))
 }
 
 /// Returns the directory of a machine that a path in this line begins with. In the middle of a path
@@ -207,6 +225,19 @@ mod tests {
             "fn f() {}\n",
             &["a.rs: does not begin by saying what it owns (`//!`)"],
         );
+    }
+
+    #[test]
+    fn a_word_that_has_a_better_one_is_found() {
+        for (word, better) in WORDS {
+            let text = format!("//! A{word}, one {}s: x\n", word.to_uppercase());
+            check_found(
+                "a.rs",
+                &text,
+                &[&format!("a.rs:1: `{word}`: here it is `{better}`")],
+            );
+            check_found("a.rs", &format!("//! A{word} alone.\n"), &[]);
+        }
     }
 
     #[test]

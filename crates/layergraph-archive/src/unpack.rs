@@ -6,15 +6,16 @@
 //! removed in that directory without ever being followed.
 
 mod aufs;
-mod finish;
 mod directories;
+mod finish;
 mod name;
 mod object;
 mod whiteout;
 
 use std::ffi::OsStr;
 use std::io::Read;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::Path;
 use std::sync::Arc;
 
 use layergraph_fs::{Dir, FileKind, FsError, Metadata, Root};
@@ -22,6 +23,7 @@ use layergraph_tar::{Kind, Member, Reader, TarError};
 
 use self::directories::{Directories, ObjectId, Stated};
 use self::name::EntryName;
+pub(crate) use self::name::WHITEOUT_PREFIX;
 use crate::Ownership;
 
 /// How a layer is unpacked.
@@ -84,6 +86,10 @@ pub enum UnpackError {
     /// The layer is not a readable archive, or its source failed.
     #[error(transparent)]
     Tar(#[from] TarError),
+    /// There is not a single byte, not even an end marker: more likely a lost file than a layer
+    /// without entries.
+    #[error("the layer is empty")]
+    Empty,
     /// The name of an entry cannot be one of a layer.
     #[error("refused the name {path}: {reason}")]
     Name {
@@ -194,6 +200,9 @@ pub fn unpack(
     let result = unpacker.members(&mut archive);
     unpacker.remove_aufs_links()?;
     result?;
+    if archive.position() == 0 {
+        return Err(UnpackError::Empty);
+    }
     archive.finish()?;
     unpacker.finish()
 }
@@ -203,7 +212,8 @@ struct Unpacker<'a> {
     options: &'a UnpackOptions,
     root: Root,
     directories: Directories,
-    /// The directory of the last entry: the next one is usually in it, too.
+    /// The directory of the last entry and the path it was reached by: the next one is usually in
+    /// it, too.
     here: Option<(Vec<u8>, Parent)>,
     /// Whether `.wh..wh.plnk` was made for AUFS's hard links.
     aufs_links: bool,
@@ -215,6 +225,8 @@ struct Unpacker<'a> {
 struct Parent {
     dir: Arc<Dir>,
     id: ObjectId,
+    /// Whether new objects in it get an access control list from it (`acl(5)`).
+    bequeaths: bool,
 }
 
 type Archive<'a> = Reader<&'a mut dyn Read>;
@@ -234,16 +246,21 @@ impl<'a> Unpacker<'a> {
     fn members(&mut self, archive: &mut Archive<'_>) -> Result<(), UnpackError> {
         while let Some(member) = archive.next_member()? {
             self.count(&member)?;
+            if is_note(&member) {
+                continue;
+            }
             match EntryName::read(&member.path, &self.options.limits)? {
                 EntryName::Root => self.state_root(&member)?,
                 EntryName::Object { directory, name } => {
                     self.object(&member, &directory, &name, archive)?;
                 }
                 EntryName::Whiteout { directory, name } => {
-                    self.whiteout(&directory, &name).map_err(|error| error.about(&member))?;
+                    self.whiteout(&directory, &name)
+                        .map_err(|error| error.about(&member))?;
                 }
                 EntryName::Opaque { directory } => {
-                    self.opaque(&directory).map_err(|error| error.about(&member))?;
+                    self.opaque(&directory)
+                        .map_err(|error| error.about(&member))?;
                 }
                 EntryName::AufsLink { name } => self.keep_aufs_link(&member, &name, archive)?,
                 EntryName::Aufs => {}
@@ -262,21 +279,30 @@ impl<'a> Unpacker<'a> {
         } else if self.done.size > limits.unpacked_bytes {
             ("bytes in all files", limits.unpacked_bytes)
         } else if self.directories.bytes() > limits.directory_bytes {
-            ("bytes of memory for its directories", limits.directory_bytes as u64)
+            (
+                "bytes of memory for its directories",
+                limits.directory_bytes as u64,
+            )
         } else {
             return Ok(());
         };
-        Err(UnpackError::Limit { path: shown(&member.path), what: limit.0, limit: limit.1 })
+        Err(UnpackError::Limit {
+            path: shown(&member.path),
+            what: limit.0,
+            limit: limit.1,
+        })
     }
 
     fn state_root(&mut self, member: &Member) -> Result<(), UnpackError> {
         if member.kind != Kind::Directory {
-            return Err(UnpackError::Root { path: shown(&member.path) });
+            return Err(UnpackError::Root {
+                path: shown(&member.path),
+            });
         }
         let metadata = self.root.dir().metadata_here()?;
-        let directory = self.directories.touch(b"", &metadata);
-        directory.stated = Some(Box::new(Stated::from(member)));
-        directory.modified = member.mtime;
+        let stated = self.stated(member);
+        self.directories.touch(b"", &metadata).modified = member.mtime;
+        self.directories.state(ObjectId::from(&metadata), stated);
         Ok(())
     }
 
@@ -289,10 +315,12 @@ impl<'a> Unpacker<'a> {
         archive: &mut Archive<'_>,
     ) -> Result<(), UnpackError> {
         self.check_kind(member)?;
-        let parent = self.parent(directory, member).map_err(|error| error.about(member))?;
+        let parent = self
+            .parent(directory, member)
+            .map_err(|error| error.about(member))?;
         let file_name = OsStr::from_bytes(name);
         match member.kind {
-            Kind::Directory | Kind::Other(b'D') => self.directory(member, &parent, directory, file_name),
+            Kind::Directory | Kind::Other(b'D') => self.directory(member, &parent, file_name),
             Kind::File => self.file(member, &parent, file_name, archive),
             Kind::HardLink => self.hard_link(member, &parent, file_name),
             Kind::Symlink => self.symlink(member, &parent, file_name),
@@ -315,7 +343,11 @@ impl<'a> Unpacker<'a> {
             (Kind::CharDevice | Kind::BlockDevice, (major, minor))
                 if major >= 1 << 12 || minor >= 1 << 20 =>
             {
-                Err(UnpackError::DeviceNumber { path: path(), major, minor })
+                Err(UnpackError::DeviceNumber {
+                    path: path(),
+                    major,
+                    minor,
+                })
             }
             _ => Ok(()),
         }
@@ -328,29 +360,47 @@ impl<'a> Unpacker<'a> {
         {
             return Ok(parent.clone());
         }
-        let Unpacker { root, directories, .. } = self;
+        let Unpacker {
+            root, directories, ..
+        } = self;
         let top = root.dir().path().to_owned();
         let dir = root.directory_or_make(path, &mut |dir: &Dir, name: &OsStr| {
-            let below = dir.path().strip_prefix(&top).unwrap_or(dir.path());
             let above = dir.metadata_here()?;
-            directories.touch(below.as_os_str().as_bytes(), &above);
+            let is_made = directories
+                .touch(&path_below(&top, dir, OsStr::new("")), &above)
+                .made;
             dir.make_dir(name, 0o700)?;
+            if !is_made && bequeaths(dir)? {
+                disinherit(dir, name)?;
+            }
             let id = ObjectId::from(&dir.metadata(name)?);
-            let path = below.join(name);
-            directories.insert_fresh(id, path.as_os_str().as_bytes(), member.mtime, Stated::implied());
+            let path = path_below(&top, dir, name);
+            directories.insert_fresh(id, &path, member.mtime, Stated::implied());
             directories.made(ObjectId::from(&above), name.as_bytes());
             Ok::<(), FsError>(())
         })?;
-        Ok(self.enter(path, dir)?)
+        let parent = self.enter(dir)?;
+        self.here = Some((path.to_vec(), parent.clone()));
+        Ok(parent)
     }
 
     /// Records that something in the directory is about to change.
-    fn enter(&mut self, path: &[u8], dir: Arc<Dir>) -> Result<Parent, FsError> {
+    fn enter(&mut self, dir: Arc<Dir>) -> Result<Parent, FsError> {
         let metadata = dir.metadata_here()?;
-        self.directories.touch(path, &metadata);
-        let parent = Parent { dir, id: ObjectId::from(&metadata) };
-        self.here = Some((path.to_vec(), parent.clone()));
-        Ok(parent)
+        let path = self.path_of(&dir, OsStr::new(""));
+        let is_made = self.directories.touch(&path, &metadata).made;
+        let bequeaths = !is_made && bequeaths(&dir)?;
+        Ok(Parent {
+            dir,
+            id: ObjectId::from(&metadata),
+            bequeaths,
+        })
+    }
+
+    /// Returns the path below the root of `name` in a directory, of the directory itself for no
+    /// name.
+    fn path_of(&self, dir: &Dir, name: &OsStr) -> Vec<u8> {
+        path_below(self.root.dir().path(), dir, name)
     }
 
     /// Forgets opened directories, because a directory or a link was removed.
@@ -388,11 +438,47 @@ impl<'a> Unpacker<'a> {
     }
 }
 
+fn path_below(top: &Path, dir: &Dir, name: &OsStr) -> Vec<u8> {
+    let below = dir.path().strip_prefix(top).unwrap_or(dir.path());
+    let path = if name.is_empty() {
+        below.to_owned()
+    } else {
+        below.join(name)
+    };
+    path.into_os_string().into_vec()
+}
+
+/// Returns whether new objects in a directory get an access control list from it (`acl(5)`).
+fn bequeaths(dir: &Dir) -> Result<bool, FsError> {
+    let default = dir.xattr(OsStr::new("."), OsStr::new("system.posix_acl_default"))?;
+    Ok(default.is_some())
+}
+
+/// Takes from a new object the access control list that it got from its directory: a layer says
+/// all that an object has.
+fn disinherit(dir: &Dir, name: &OsStr) -> Result<(), FsError> {
+    for (key, _) in dir.xattrs(name)? {
+        if key.as_bytes().starts_with(b"system.posix_acl_") {
+            dir.remove_xattr(name, &key)?;
+        }
+    }
+    Ok(())
+}
+
+/// Returns whether a member is a note about the archive, and no entry of the layer.
+fn is_note(member: &Member) -> bool {
+    // `V` is the label that GNU tar gives a volume.
+    matches!(member.kind, Kind::Global | Kind::Other(b'V'))
+}
+
 impl UnpackError {
     /// Says which entry a failed call was for.
     fn about(self, member: &Member) -> UnpackError {
         match self {
-            UnpackError::Fs(source) => UnpackError::Entry { path: shown(&member.path), source },
+            UnpackError::Fs(source) => UnpackError::Entry {
+                path: shown(&member.path),
+                source,
+            },
             other => other,
         }
     }

@@ -1,6 +1,7 @@
 //! The hash functions a digest can be made with, and one that is running.
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
 use sha2::Digest as _;
@@ -26,6 +27,9 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// All algorithms, in their order.
+    pub const ALL: &'static [Self] = &[Self::Sha256, Self::Sha384, Self::Sha512];
+
     /// Returns the name as it stands before the colon of a digest.
     pub const fn name(self) -> &'static str {
         match self {
@@ -68,6 +72,9 @@ impl FromStr for Algorithm {
 }
 
 /// A digest in the making: takes the bytes in pieces of any size.
+///
+/// It is an [`io::Write`] and a [`digest::Update`] as well, for code that is generic over these.
+/// The processor's own instructions for hashing are used where it has them.
 ///
 /// ```
 /// use layergraph_digest::{Algorithm, Digest, Hasher};
@@ -118,6 +125,24 @@ impl Hasher {
     }
 }
 
+impl digest::Update for Hasher {
+    fn update(&mut self, bytes: &[u8]) {
+        Hasher::update(self, bytes);
+    }
+}
+
+impl io::Write for Hasher {
+    /// Takes all bytes, always.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,8 +178,24 @@ mod tests {
     }
 
     #[test]
+    fn every_way_to_feed_a_hasher_gives_the_same_digest() {
+        let expected = Digest::of(Algorithm::Sha384, b"layer");
+
+        let mut hasher = Hasher::new(Algorithm::Sha384);
+        digest::Update::update(&mut hasher, b"lay");
+        io::copy(&mut &b"er"[..], &mut hasher).unwrap();
+        assert_eq!(hasher.finish(), expected);
+
+        let output = Sha384::digest(b"layer");
+        assert_eq!(
+            Digest::from_bytes(Algorithm::Sha384, &output),
+            Some(expected)
+        );
+    }
+
+    #[test]
     fn only_the_exact_name_is_an_algorithm() {
-        for algorithm in [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512] {
+        for &algorithm in Algorithm::ALL {
             assert_eq!(algorithm.to_string().parse(), Ok(algorithm));
         }
         for name in ["", "SHA256", "sha-256", " sha256", "sha256 ", "sha1", "md5"] {

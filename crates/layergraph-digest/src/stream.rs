@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 
-use crate::{Algorithm, Digest, Hasher, VerifyError};
+use crate::{Algorithm, Digest, Hasher};
 
 /// Bytes asked for at a time when the rest of a reader is hashed.
 const DRAIN_BYTES: usize = 64 * 1024;
@@ -15,25 +15,6 @@ pub struct Hashed {
     pub digest: Digest,
     /// How many bytes there were.
     pub size: u64,
-}
-
-impl Hashed {
-    /// Compares with what was expected: the size first, for it says more about what is wrong.
-    pub fn verify(&self, expected: Digest, size: Option<u64>) -> Result<(), VerifyError> {
-        if let Some(expected) = size
-            && expected != self.size
-        {
-            let actual = self.size;
-            return Err(VerifyError::Size { expected, actual });
-        }
-        if expected != self.digest {
-            return Err(VerifyError::Digest {
-                expected: Box::new(expected),
-                actual: Box::new(self.digest),
-            });
-        }
-        Ok(())
-    }
 }
 
 /// Passes on what it reads, and hashes it.
@@ -73,6 +54,8 @@ impl<R: Read> HashReader<R> {
     }
 
     /// Reads to the end, and returns digest and size of all bytes, passed on or not.
+    ///
+    /// An interrupted read is tried again.
     pub fn finish(mut self) -> io::Result<Hashed> {
         drain(|buffer| self.read(buffer))?;
         Ok(self.tally.finish())
@@ -161,15 +144,166 @@ impl<W> fmt::Debug for HashWriter<W> {
     }
 }
 
-/// Reads to the end and forgets the bytes; an interrupted read is tried again.
-pub(crate) fn drain<E: Into<VerifyError>>(
-    mut read: impl FnMut(&mut [u8]) -> Result<usize, E>,
-) -> Result<(), E> {
-    todo_placeholder()
-}
-
 /// The running digest and size.
 struct Tally {
     hasher: Hasher,
     size: u64,
+}
+
+impl Tally {
+    fn new(algorithm: Algorithm) -> Self {
+        let hasher = Hasher::new(algorithm);
+        Self { hasher, size: 0 }
+    }
+
+    fn add(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.size += bytes.len() as u64;
+    }
+
+    fn finish(self) -> Hashed {
+        let digest = self.hasher.finish();
+        let size = self.size;
+        Hashed { digest, size }
+    }
+}
+
+/// Reads to the end and forgets the bytes; an interrupted read is tried again.
+///
+/// The error is of the caller's kind, who may have reasons of its own to stop.
+pub(crate) fn drain<E: Failure>(
+    mut read: impl FnMut(&mut [u8]) -> Result<usize, E>,
+) -> Result<(), E> {
+    let mut buffer = vec![0; DRAIN_BYTES];
+    loop {
+        match read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.is_interrupted() => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// An error of a read that [`drain`] repeats.
+pub(crate) trait Failure {
+    /// Returns whether the read was only interrupted, and nothing has been lost.
+    fn is_interrupted(&self) -> bool;
+}
+
+impl Failure for io::Error {
+    fn is_interrupted(&self) -> bool {
+        self.kind() == io::ErrorKind::Interrupted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives one byte at a time, and is interrupted before each.
+    struct Halting<'a>(&'a [u8], bool);
+
+    impl Read for Halting<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let count = buffer.len().min(1);
+            self.0.read(&mut buffer[..count])
+        }
+    }
+
+    #[test]
+    fn an_interrupted_read_is_repeated_and_no_byte_counts_twice() {
+        let hashed = HashReader::new(Algorithm::Sha256, Halting(b"layer", false))
+            .finish()
+            .unwrap();
+        assert_eq!(hashed.digest, Digest::of(Algorithm::Sha256, b"layer"));
+        assert_eq!(hashed.size, 5);
+    }
+
+    #[test]
+    fn a_writer_hashes_only_what_was_taken() {
+        let mut room = [0; 3];
+        let mut writer = HashWriter::new(Algorithm::Sha256, &mut room[..]);
+        assert!(writer.write_all(b"layer").is_err());
+        assert_eq!(writer.passed(), 3);
+        let (_, hashed) = writer.finish();
+        assert_eq!(hashed.digest, Digest::of(Algorithm::Sha256, b"lay"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes or gives one byte, then fails.
+    struct Failing(bool);
+
+    impl Failing {
+        fn step(&mut self) -> io::Result<usize> {
+            if std::mem::replace(&mut self.0, true) {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            Ok(1)
+        }
+    }
+
+    impl Read for Failing {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            buffer[0] = b'x';
+            self.step()
+        }
+    }
+
+    impl Write for Failing {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            self.step()
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+    }
+
+    #[test]
+    fn only_bytes_that_have_passed_count() {
+        let mut reader = HashReader::new(Algorithm::Sha512, Failing(false));
+        let error = reader.read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        assert_eq!(reader.passed(), 1);
+        let error = reader.finish().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+
+        let mut writer = HashWriter::new(Algorithm::Sha512, Failing(false));
+        let error = writer.write_all(b"xyz").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        let error = writer.flush().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert_eq!(writer.passed(), 1);
+        let (_, hashed) = writer.finish();
+        assert_eq!(hashed.digest, Digest::of(Algorithm::Sha512, b"x"));
+        assert_eq!(hashed.size, 1);
+    }
+
+    #[test]
+    fn reading_and_writing_give_what_hashing_at_once_gives() {
+        let bytes: Vec<u8> = (0..200_000_u32).map(|n| (n % 251) as u8).collect();
+        for &algorithm in Algorithm::ALL {
+            let expected = Hashed {
+                digest: Digest::of(algorithm, &bytes),
+                size: 200_000,
+            };
+            let mut reader = HashReader::new(algorithm, &*bytes);
+            let mut writer = HashWriter::new(algorithm, Vec::new());
+            io::copy(&mut (&mut reader).take(70_001), &mut writer).unwrap();
+            writer.write_all(&bytes[70_001..]).unwrap();
+
+            assert_eq!(reader.passed(), 70_001);
+            assert_eq!(reader.finish().unwrap(), expected);
+            assert_eq!(writer.finish(), (bytes.clone(), expected));
+        }
+    }
 }

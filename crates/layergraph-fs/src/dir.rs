@@ -1,20 +1,19 @@
-//! An open directory, and what can be done to the names in it.
+//! An open directory, and what can be looked at, made, moved and removed in it.
+//!
+//! What can be said about an entry (owner, mode, times, extended attributes) is in `attributes`.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, RawDir, RenameFlags, Timespec, Timestamps, Uid, XattrFlags,
-};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags, SeekFrom};
 use rustix::io::Errno;
 
-use crate::metadata::seconds_and_nanos;
-use crate::sys::{At, change, look};
-use crate::{Device, FileKind, FsError, Metadata, NewFile, Result};
+use crate::sys::{At, change, look, sync};
+use crate::{Device, FileKind, Metadata, NewFile, Result};
 
 /// A handle on an open directory.
 ///
@@ -22,6 +21,9 @@ use crate::{Device, FileKind, FsError, Metadata, NewFile, Result};
 /// path the directory was opened by, and never follow the entry if it is a link. A name is a
 /// single plain component: one that is empty, `..`, or holds `/` or a NUL byte is refused with
 /// `EINVAL`. `.` names the directory itself.
+///
+/// A directory that its mode lets the caller search but not read opens too; to list it then fails
+/// with `EACCES`, and to sync it as well.
 ///
 /// The handle is closed on drop and not inherited by child processes.
 pub struct Dir {
@@ -62,10 +64,18 @@ impl AsFd for Dir {
     }
 }
 
-const HERE: &str = ".";
-const OPEN_DIRECTORY: OFlags = OFlags::RDONLY
+/// The directory itself, as a name.
+pub(crate) const HERE: &str = ".";
+
+/// A directory opened to be listed.
+pub(crate) const LISTED: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::CLOEXEC);
+/// A directory opened to be passed through, which takes no permission on the directory itself.
+pub(crate) const PASSED: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Messages show no longer paths; no call takes them either (`PATH_MAX`).
+const SHOWN: usize = 4096;
 
 impl Dir {
     /// Opens the directory at `path`, which is trusted: links in it are followed.
@@ -74,8 +84,8 @@ impl Dir {
             dir: path,
             name: OsStr::new(""),
         };
-        let fd = look("open", at, || {
-            rustix::fs::open(path, OPEN_DIRECTORY, Mode::empty())
+        let fd = listed_or_passed(|flags| {
+            look("open", at, || rustix::fs::open(path, flags, Mode::empty()))
         })?;
         Ok(Dir::from_fd(fd, path.to_owned()))
     }
@@ -89,70 +99,114 @@ impl Dir {
         &self.path
     }
 
+    /// The path of an entry, for messages. Its length is bounded, or a deep tree would cost the
+    /// square of its depth.
+    pub(crate) fn path_of(&self, name: &OsStr) -> PathBuf {
+        shown(self.path.clone(), name).unwrap_or_else(|cut| cut)
+    }
+
     /// Duplicates the handle.
     pub fn try_clone(&self) -> Result<Dir> {
-        let fd = look("fcntl", self.at(OsStr::new(HERE)), || {
+        let fd = look("fcntl", self.here(), || {
             rustix::io::fcntl_dupfd_cloexec(&self.fd, 0)
         })?;
         Ok(Dir::from_fd(fd, self.path.clone()))
     }
 
-    fn at<'a>(&'a self, name: &'a OsStr) -> At<'a> {
+    pub(crate) fn here(&self) -> At<'_> {
         At {
             dir: &self.path,
-            name,
+            name: OsStr::new(HERE),
         }
     }
 
     /// Checks that `name` is one plain component before `call` is made with it.
-    fn plain<'a>(&'a self, call: &'static str, name: &'a OsStr) -> Result<At<'a>> {
+    pub(crate) fn plain<'a>(&'a self, call: &'static str, name: &'a OsStr) -> Result<At<'a>> {
+        let at = At {
+            dir: &self.path,
+            name,
+        };
         let bytes = name.as_bytes();
         if bytes.is_empty() || bytes == b".." || bytes.contains(&b'/') || bytes.contains(&0) {
-            return Err(FsError::at(call, &self.path, name, Errno::INVAL));
+            return Err(at.error(call, Errno::INVAL));
         }
-        Ok(self.at(name))
+        Ok(at)
     }
 
     // --- Looking
 
     /// Opens the directory called `name`; a link is refused with `ENOTDIR`.
     pub fn open_dir(&self, name: &OsStr) -> Result<Dir> {
+        listed_or_passed(|flags| self.open_dir_as(name, flags))
+    }
+
+    /// Opens the directory called `name` only to pass through it.
+    pub(crate) fn pass(&self, name: &OsStr) -> Result<Dir> {
+        self.open_dir_as(name, PASSED)
+    }
+
+    pub(crate) fn open_dir_as(&self, name: &OsStr, flags: OFlags) -> Result<Dir> {
         let at = self.plain("openat", name)?;
-        let flags = OPEN_DIRECTORY | OFlags::NOFOLLOW;
         let fd = look("openat", at, || {
-            rustix::fs::openat(&self.fd, name, flags, Mode::empty())
+            rustix::fs::openat(&self.fd, name, flags | OFlags::NOFOLLOW, Mode::empty())
         })?;
-        Ok(Dir::from_fd(fd, self.path.join(name)))
+        Ok(Dir::from_fd(fd, self.path_of(name)))
+    }
+
+    /// Opens the directory above, wherever this one is by now, as the one called `path`.
+    pub(crate) fn open_parent(&self, path: PathBuf) -> Result<Dir> {
+        let name = OsStr::new("..");
+        let at = At {
+            dir: &self.path,
+            name,
+        };
+        let fd = listed_or_passed(|flags| {
+            look("openat", at, || {
+                rustix::fs::openat(&self.fd, name, flags, Mode::empty())
+            })
+        })?;
+        Ok(Dir::from_fd(fd, path))
     }
 
     /// Opens the regular file called `name` for reading.
     ///
     /// A link is refused with `ELOOP`, any other kind with `EINVAL`; a named pipe or a device is
-    /// neither waited for nor started.
-    pub fn open_file(&self, name: &OsStr) -> Result<std::fs::File> {
+    /// not opened.
+    pub fn open_file(&self, name: &OsStr) -> Result<File> {
         let at = self.plain("openat", name)?;
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        match self.metadata(name)?.kind {
+            // Opening it again could meet something else: the second look is at the handle.
+            FileKind::File => Ok(self.open_listed_file(name)?.0),
+            FileKind::Symlink => Err(at.error("openat", Errno::LOOP)),
+            _ => Err(at.error("openat", Errno::INVAL)),
+        }
+    }
+
+    /// Opens what the directory listed as a regular file, and looks at what was opened.
+    pub(crate) fn open_listed_file(&self, name: &OsStr) -> Result<(File, Metadata)> {
+        let at = self.plain("openat", name)?;
+        let flags =
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let fd = look("openat", at, || {
             rustix::fs::openat(&self.fd, name, flags, Mode::empty())
         })?;
-        let stat = look("fstat", at, || rustix::fs::fstat(&fd))?;
-        match Metadata::from_stat(&stat) {
-            Some(Metadata {
-                kind: FileKind::File,
-                ..
-            }) => Ok(fd.into()),
-            _ => Err(FsError::at("openat", &self.path, name, Errno::INVAL)),
+        let metadata = stat_of(&fd, at)?;
+        match metadata.kind {
+            FileKind::File => Ok((fd.into(), metadata)),
+            _ => Err(at.error("openat", Errno::INVAL)),
         }
     }
 
     /// Returns what the file system knows about `name`.
     pub fn metadata(&self, name: &OsStr) -> Result<Metadata> {
+        if name == HERE {
+            return self.metadata_here();
+        }
         let at = self.plain("fstatat", name)?;
         let stat = look("fstatat", at, || {
             rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)
         })?;
-        Metadata::from_stat(&stat)
-            .ok_or_else(|| FsError::at("fstatat", &self.path, name, Errno::INVAL))
+        Metadata::from_stat(&stat).ok_or_else(|| at.error("fstatat", Errno::INVAL))
     }
 
     /// Returns what the file system knows about `name`, or nothing where there is no such entry.
@@ -166,7 +220,7 @@ impl Dir {
 
     /// Returns what the file system knows about the directory itself.
     pub fn metadata_here(&self) -> Result<Metadata> {
-        self.metadata(OsStr::new(HERE))
+        stat_of(&self.fd, self.here())
     }
 
     /// Returns the target of the link called `name`, exactly as it is stored.
@@ -180,37 +234,64 @@ impl Dir {
 
     /// Lists the directory in the file system's own order, without `.` and `..`.
     pub fn entries(&self) -> Result<Vec<DirEntry>> {
-        // A handle of its own, so that two listings do not share one read position.
-        let name = OsStr::new(HERE);
-        let fd = look("openat", self.at(name), || {
-            rustix::fs::openat(&self.fd, name, OPEN_DIRECTORY, Mode::empty())
-        })?;
-        let mut buffer = Vec::with_capacity(32 * 1024);
-        let mut listing = RawDir::new(&fd, buffer.spare_capacity_mut());
         let mut entries = Vec::new();
-        while let Some(entry) = listing.next() {
-            let entry =
-                entry.map_err(|errno| FsError::at("getdents64", &self.path, name, errno))?;
-            let bytes = entry.file_name().to_bytes();
-            if bytes != b"." && bytes != b".." {
-                entries.push(DirEntry {
-                    name: OsStr::from_bytes(bytes).to_owned(),
-                    kind: FileKind::from_type(entry.file_type()),
-                });
-            }
-        }
+        self.each_entry(|name, kind| {
+            entries.push(DirEntry {
+                name: name.to_owned(),
+                kind,
+            });
+            Ok(())
+        })?;
         Ok(entries)
     }
 
     /// Lists the directory's names sorted by their bytes.
     pub fn sorted_names(&self) -> Result<Vec<OsString>> {
-        let mut names: Vec<_> = self
-            .entries()?
-            .into_iter()
-            .map(|entry| entry.name)
-            .collect();
+        let mut names = Vec::new();
+        self.each_entry(|name, _| {
+            names.push(name.to_owned());
+            Ok(())
+        })?;
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// Calls `visit` with each entry but `.` and `..` while the directory is read.
+    pub(crate) fn each_entry(
+        &self,
+        visit: impl FnMut(&OsStr, Option<FileKind>) -> Result<()>,
+    ) -> Result<()> {
+        // A handle of its own, so that two listings do not share one read position.
+        self.listed()?.each_entry_here(visit)
+    }
+
+    /// Opens the directory once more, to list it.
+    pub(crate) fn listed(&self) -> Result<Dir> {
+        let fd = look("openat", self.here(), || {
+            rustix::fs::openat(&self.fd, HERE, LISTED, Mode::empty())
+        })?;
+        Ok(Dir::from_fd(fd, self.path.clone()))
+    }
+
+    /// Does the same through the handle itself, which nobody else may list by at the same time.
+    pub(crate) fn each_entry_here(
+        &self,
+        mut visit: impl FnMut(&OsStr, Option<FileKind>) -> Result<()>,
+    ) -> Result<()> {
+        look("lseek", self.here(), || {
+            rustix::fs::seek(&self.fd, SeekFrom::Start(0))
+        })?;
+        let mut buffer = Vec::with_capacity(32 * 1024);
+        let mut listing = RawDir::new(&self.fd, buffer.spare_capacity_mut());
+        while let Some(entry) = listing.next() {
+            let entry = entry.map_err(|errno| self.here().error("getdents64", errno))?;
+            let bytes = entry.file_name().to_bytes();
+            if bytes != b"." && bytes != b".." {
+                let kind = FileKind::from_type(entry.file_type());
+                visit(OsStr::from_bytes(bytes), kind)?;
+            }
+        }
+        Ok(())
     }
 
     // --- Making
@@ -296,185 +377,43 @@ impl Dir {
         })
     }
 
-    // --- Metadata
-
-    /// Sets owner and group of `name`, a link itself included.
-    ///
-    /// The kernel clears set-uid, set-gid and file capabilities: set those afterwards.
-    pub fn set_owner(&self, name: &OsStr, uid: u32, gid: u32) -> Result<()> {
-        let at = self.plain("fchownat", name)?;
-        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-        change("fchownat", at, || {
-            rustix::fs::chownat(
-                &self.fd,
-                name,
-                Some(uid),
-                Some(gid),
-                AtFlags::SYMLINK_NOFOLLOW,
-            )
-        })
-    }
-
-    /// Sets the permission bits (the low 12) of `name`; a link is refused with `EOPNOTSUPP`.
-    pub fn set_mode(&self, name: &OsStr, mode: u32) -> Result<()> {
-        let at = self.plain("fchmodat", name)?;
-        let mode = Mode::from_raw_mode(mode & 0o7777);
-        if name == HERE {
-            return change("fchmod", at, || rustix::fs::fchmod(&self.fd, mode));
-        }
-        // chmod by name would follow a link put there in between; by handle it cannot.
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = look("openat", at, || {
-            rustix::fs::openat(&self.fd, name, flags, Mode::empty())
-        })?;
-        let stat = look("fstat", at, || rustix::fs::fstat(&fd))?;
-        if rustix::fs::FileType::from_raw_mode(stat.st_mode).is_symlink() {
-            return Err(FsError::at("fchmodat", &self.path, name, Errno::OPNOTSUPP));
-        }
-        let handle = handle_path(&fd);
-        change("fchmodat", at, || rustix::fs::chmod(&handle, mode))
-    }
-
-    /// Sets the access and modification time of `name`, a link itself included.
-    ///
-    /// A time that is `None` is left as it is.
-    pub fn set_times(
-        &self,
-        name: &OsStr,
-        accessed: Option<SystemTime>,
-        modified: Option<SystemTime>,
-    ) -> Result<()> {
-        let at = self.plain("utimensat", name)?;
-        let times = timestamps(accessed, modified);
-        change("utimensat", at, || {
-            rustix::fs::utimensat(&self.fd, name, &times, AtFlags::SYMLINK_NOFOLLOW)
-        })
-    }
-
-    /// Lists the extended attributes of `name`, a link itself included, sorted by name.
-    ///
-    /// A file system without extended attributes has none.
-    pub fn xattrs(&self, name: &OsStr) -> Result<Vec<(OsString, Vec<u8>)>> {
-        let at = self.plain("listxattr", name)?;
-        let path = self.proc_path(name);
-        let mut attributes = Vec::new();
-        for key in self.xattr_names(at, &path)? {
-            // One that vanished in between is not there.
-            if let Some(value) = self.read_xattr(at, &path, &key)? {
-                attributes.push((key, value));
-            }
-        }
-        attributes.sort_unstable();
-        Ok(attributes)
-    }
-
-    /// Returns the extended attribute `key` of `name`, if it has one.
-    pub fn xattr(&self, name: &OsStr, key: &OsStr) -> Result<Option<Vec<u8>>> {
-        let at = self.plain("getxattr", name)?;
-        self.read_xattr(at, &self.proc_path(name), key)
-    }
-
-    /// Sets the extended attribute `key` of `name`, a link itself included.
-    pub fn set_xattr(&self, name: &OsStr, key: &OsStr, value: &[u8]) -> Result<()> {
-        let at = self.plain("setxattr", name)?;
-        let path = self.proc_path(name);
-        change("setxattr", at, || {
-            rustix::fs::lsetxattr(&path, key, value, XattrFlags::empty())
-        })
-    }
-
-    /// Removes the extended attribute `key` of `name`.
-    pub fn remove_xattr(&self, name: &OsStr, key: &OsStr) -> Result<()> {
-        let at = self.plain("removexattr", name)?;
-        let path = self.proc_path(name);
-        change("removexattr", at, || rustix::fs::lremovexattr(&path, key))
-    }
-
-    /// The calls for extended attributes take paths only: `/proc` turns the handle into one whose
-    /// last component is not followed.
-    fn proc_path(&self, name: &OsStr) -> PathBuf {
-        handle_path(&self.fd).join(name)
-    }
-
-    fn xattr_names(&self, at: At<'_>, path: &Path) -> Result<Vec<OsString>> {
-        let names = grow(|buffer| rustix::fs::llistxattr(path, buffer));
-        match look("listxattr", at, || names.clone()) {
-            Ok(names) => Ok(names
-                .split(|&byte| byte == 0)
-                .filter(|name| !name.is_empty())
-                .map(|name| OsStr::from_bytes(name).to_owned())
-                .collect()),
-            Err(error) if error.is(Errno::OPNOTSUPP) => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn read_xattr(&self, at: At<'_>, path: &Path, key: &OsStr) -> Result<Option<Vec<u8>>> {
-        let value = grow(|buffer| rustix::fs::lgetxattr(path, key, buffer));
-        match look("getxattr", at, || value.clone()) {
-            Ok(value) => Ok(Some(value)),
-            Err(error) if error.is(Errno::NODATA) || error.is(Errno::OPNOTSUPP) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     // --- Syncing
 
     /// Makes the directory's entries durable: what was created, renamed or removed in it.
     pub fn sync(&self) -> Result<()> {
-        let at = self.at(OsStr::new(HERE));
-        change("fsync", at, || rustix::fs::fsync(&self.fd))
+        sync("fsync", self.here(), || rustix::fs::fsync(&self.fd))
     }
 
     /// Makes everything written to the directory's file system durable.
     ///
     /// An error since this handle was opened is reported once (`syncfs(2)`, Linux 5.8).
     pub fn sync_filesystem(&self) -> Result<()> {
-        let at = self.at(OsStr::new(HERE));
-        change("syncfs", at, || rustix::fs::syncfs(&self.fd))
+        sync("syncfs", self.here(), || rustix::fs::syncfs(&self.fd))
     }
 }
 
-/// Calls `read` with a buffer that grows until the answer fits.
-fn grow(
-    mut read: impl FnMut(&mut [u8]) -> rustix::io::Result<usize>,
-) -> rustix::io::Result<Vec<u8>> {
-    // XATTR_SIZE_MAX and XATTR_LIST_MAX are both 64 KiB (xattr(7)).
-    for size in [256, 64 * 1024] {
-        let mut buffer = vec![0; size];
-        match read(&mut buffer) {
-            Ok(length) => {
-                buffer.truncate(length);
-                return Ok(buffer);
-            }
-            Err(Errno::RANGE) => {}
-            Err(errno) => return Err(errno),
-        }
+/// Appends `name` to a path for messages; where that gets too long, the path ends in `…`.
+pub(crate) fn shown(mut path: PathBuf, name: &OsStr) -> Result<PathBuf, PathBuf> {
+    if path.as_os_str().len() + name.len() < SHOWN {
+        path.push(name);
+        return Ok(path);
     }
-    Err(Errno::RANGE)
+    if !path.ends_with("…") {
+        path.push("…");
+    }
+    Err(path)
 }
 
-fn handle_path(fd: &OwnedFd) -> PathBuf {
-    use std::os::fd::AsRawFd;
-    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
-}
-
-pub(crate) fn timestamps(accessed: Option<SystemTime>, modified: Option<SystemTime>) -> Timestamps {
-    Timestamps {
-        last_access: timespec(accessed),
-        last_modification: timespec(modified),
+/// Opens a directory to list it, or where that is not permitted, to pass through it.
+fn listed_or_passed<T>(open: impl Fn(OFlags) -> Result<T>) -> Result<T> {
+    match open(LISTED) {
+        // Where passing is not permitted either, this gives the same error again.
+        Err(error) if error.is(Errno::ACCESS) => open(PASSED),
+        result => result,
     }
 }
 
-fn timespec(time: Option<SystemTime>) -> Timespec {
-    match time.map(seconds_and_nanos) {
-        Some((tv_sec, nanos)) => Timespec {
-            tv_sec,
-            tv_nsec: nanos.into(),
-        },
-        None => Timespec {
-            tv_sec: 0,
-            tv_nsec: rustix::fs::UTIME_OMIT,
-        },
-    }
+fn stat_of(fd: &OwnedFd, at: At<'_>) -> Result<Metadata> {
+    let stat = look("fstat", at, || rustix::fs::fstat(fd))?;
+    Metadata::from_stat(&stat).ok_or_else(|| at.error("fstat", Errno::INVAL))
 }

@@ -1,6 +1,5 @@
 //! The error of a file-system call: which call, on what, and why.
 
-use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +33,8 @@ impl FsError {
     }
 
     /// Returns the path the call was given, as far as it is known.
+    ///
+    /// It is for messages: the middle of a path of several thousand bytes is left out.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -48,8 +49,12 @@ impl FsError {
         self.source.raw_os_error()
     }
 
-    pub(crate) fn at(call: &'static str, dir: &Path, name: &OsStr, errno: Errno) -> FsError {
-        FsError::new(call, dir.join(name), errno.into())
+    /// Tells whether a path leads nowhere: something on it is missing (`ENOENT`), no directory
+    /// (`ENOTDIR`), or a link that leads in circles (`ELOOP`).
+    pub fn leads_nowhere(&self) -> bool {
+        [Errno::NOENT, Errno::NOTDIR, Errno::LOOP]
+            .into_iter()
+            .any(|errno| self.is(errno))
     }
 
     pub(crate) fn is(&self, errno: Errno) -> bool {

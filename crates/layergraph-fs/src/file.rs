@@ -9,9 +9,9 @@ use std::time::SystemTime;
 use rustix::fs::{Gid, Mode, SeekFrom, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use crate::dir::timestamps;
-use crate::sys::{At, change, look};
-use crate::{FsError, Metadata, Result};
+use crate::attributes::timestamps;
+use crate::sys::{self, At, change, look, sync};
+use crate::{Metadata, Result};
 
 /// A regular file made by [`Dir::create_file`](crate::Dir::create_file), open for writing.
 ///
@@ -35,7 +35,7 @@ impl NewFile {
         NewFile { fd, dir, name }
     }
 
-    fn at(&self) -> At<'_> {
+    pub(crate) fn at(&self) -> At<'_> {
         At {
             dir: &self.dir,
             name: &self.name,
@@ -47,9 +47,9 @@ impl NewFile {
     /// After an error any part of them may have been written.
     pub fn write_all(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
-            let written = change("write", self.at(), || rustix::io::write(&self.fd, bytes))?;
+            let written = sys::write(&self.fd, self.at(), bytes)?;
             if written == 0 {
-                return Err(FsError::at("write", &self.dir, &self.name, Errno::IO));
+                return Err(self.at().error("write", Errno::IO));
             }
             bytes = &bytes[written..];
         }
@@ -74,8 +74,7 @@ impl NewFile {
     /// Returns what the file system knows about the file.
     pub fn metadata(&self) -> Result<Metadata> {
         let stat = look("fstat", self.at(), || rustix::fs::fstat(&self.fd))?;
-        Metadata::from_stat(&stat)
-            .ok_or_else(|| FsError::at("fstat", &self.dir, &self.name, Errno::INVAL))
+        Metadata::from_stat(&stat).ok_or_else(|| self.at().error("fstat", Errno::INVAL))
     }
 
     /// Sets owner and group. The kernel clears set-uid, set-gid and file capabilities.
@@ -113,15 +112,13 @@ impl NewFile {
 
     /// Makes content and metadata of the file durable, though not its name.
     pub fn sync(&self) -> Result<()> {
-        change("fsync", self.at(), || rustix::fs::fsync(&self.fd))
+        sync("fsync", self.at(), || rustix::fs::fsync(&self.fd))
     }
 }
 
 impl io::Write for NewFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(change("write", self.at(), || {
-            rustix::io::write(&self.fd, bytes)
-        })?)
+        Ok(sys::write(&self.fd, self.at(), bytes)?)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -38,18 +38,32 @@
 //!
 //! - `faults`: lets tests record, fail or crash at every call that changes the disk.
 
+mod atomic;
+mod attributes;
+mod copy;
 mod dir;
 mod error;
+#[cfg(feature = "faults")]
+pub mod faults;
 mod file;
+mod lock;
 mod metadata;
+mod remove;
 mod root;
+mod staging;
 mod sys;
+mod trail;
 
+pub use atomic::{AtomicFile, write_atomic};
+pub use copy::{copy_tree, replace_by_copy};
 pub use dir::{Dir, DirEntry, RenameMode};
 pub use error::FsError;
 pub use file::NewFile;
+pub use lock::{LockFile, LockGuard, LockKind};
 pub use metadata::{Device, FileKind, Metadata, seconds_and_nanos};
+pub use remove::remove_tree;
 pub use root::{MakeDirectory, Root};
+pub use staging::{Durability, Staging, sweep};
 
 /// The result of a file-system call.
 pub type Result<T, E = FsError> = std::result::Result<T, E>;

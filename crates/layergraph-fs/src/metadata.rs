@@ -9,7 +9,7 @@ use rustix::fs::{FileType, Stat};
 pub enum FileKind {
     /// A regular file.
     File,
-    /// A directory (directory).
+    /// A directory.
     Directory,
     /// A symbolic link.
     Symlink,
@@ -72,6 +72,8 @@ pub struct Metadata {
     pub gid: u32,
     /// Size in bytes; of a link, the length of its target.
     pub size: u64,
+    /// When the content was last read, with nanoseconds, as far as the mount keeps count.
+    pub accessed: SystemTime,
     /// When the content was last modified, with nanoseconds.
     pub modified: SystemTime,
     /// When the object's metadata last changed, with nanoseconds.
@@ -94,11 +96,12 @@ impl Metadata {
             clippy::cast_sign_loss,
             clippy::useless_conversion
         )]
-        let (inode, filesystem, links, size, modified, changed) = (
+        let (inode, filesystem, links, size, accessed, modified, changed) = (
             stat.st_ino as u64,
             stat.st_dev as u64,
             stat.st_nlink as u64,
             stat.st_size as u64,
+            time(stat.st_atime as i64, stat.st_atime_nsec as u64),
             time(stat.st_mtime as i64, stat.st_mtime_nsec as u64),
             time(stat.st_ctime as i64, stat.st_ctime_nsec as u64),
         );
@@ -108,6 +111,7 @@ impl Metadata {
             uid: stat.st_uid,
             gid: stat.st_gid,
             size,
+            accessed,
             modified,
             changed,
             inode,
@@ -118,6 +122,16 @@ impl Metadata {
                 minor: rustix::fs::minor(stat.st_rdev),
             },
         })
+    }
+
+    /// Returns whether both tell of the same object, by whatever names it was found.
+    pub fn is_same_object(&self, other: &Metadata) -> bool {
+        self.id() == other.id()
+    }
+
+    /// What names the object as long as it exists.
+    pub(crate) fn id(&self) -> (u64, u64) {
+        (self.filesystem, self.inode)
     }
 }
 

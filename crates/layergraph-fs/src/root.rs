@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use crate::sys::{At, look};
+use crate::sys::At;
 use crate::{Dir, FsError, Result};
 
 /// How many links one path may pass through, as for the kernel (`path_resolution(7)`).
@@ -22,9 +22,9 @@ const RETRIES: usize = 64;
 
 /// A directory that the paths given to it cannot leave.
 ///
-/// Links are followed, absolute ones from this directory, and `..` stops at it: the kernel's
-/// `RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS` of `openat2(2)`, or the same walked step by step
-/// where the kernel has no such call. Because directories are held by handle, this is also true
+/// Links are followed, absolute ones from this directory, and `..` stops at it, as with
+/// `RESOLVE_IN_ROOT` of `openat2(2)`. A path without links is resolved by that call; one with links,
+/// and any where the kernel has no such call, is walked step by step. Because directories are held by handle, this is also true
 /// while somebody swaps directories and links in the tree.
 ///
 /// Resolved directories are remembered. Whoever removes, renames or replaces a directory or a link
@@ -50,6 +50,15 @@ impl Root {
         }
     }
 
+    /// Takes `dir` as the root, and walks every path step by step, as on a kernel without
+    /// `openat2(2)`.
+    pub fn without_openat2(dir: Dir) -> Root {
+        Root {
+            in_one_call: false,
+            ..Root::new(dir)
+        }
+    }
+
     /// Returns the root directory itself.
     pub fn dir(&self) -> &Arc<Dir> {
         &self.dir
@@ -70,7 +79,8 @@ impl Root {
             return Ok(Arc::clone(dir));
         }
         let dir = match self.open_in_one_call(path) {
-            Err(error) if !self.in_one_call || error.is(Errno::AGAIN) => {
+            // Paths with links in them are walked, so that each directory is known by its own path.
+            Err(error) if !self.in_one_call || error.is(Errno::AGAIN) || error.is(Errno::LOOP) => {
                 walk::<FsError>(&self.dir, path, None)?
             }
             result => Arc::new(result?),
@@ -116,9 +126,13 @@ impl Root {
             name,
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let mut result = Err(Errno::AGAIN);
-        for _ in 0..RETRIES {
+        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        let mut result = Err(if self.in_one_call {
+            Errno::AGAIN
+        } else {
+            Errno::NOSYS
+        });
+        for _ in 0..if self.in_one_call { RETRIES } else { 0 } {
             result = rustix::fs::openat2(&self.dir, name, flags, Mode::empty(), inside);
             if !matches!(result, Err(Errno::AGAIN | Errno::INTR)) {
                 break;
@@ -128,13 +142,7 @@ impl Root {
         if matches!(result, Err(Errno::NOSYS | Errno::PERM)) {
             self.in_one_call = false;
         }
-        let fd = look("openat2", at, || match &result {
-            Ok(_) => Ok(()),
-            Err(errno) => Err(*errno),
-        })
-        .and_then(|()| {
-            result.map_err(|errno| FsError::at("openat2", self.dir.path(), name, errno))
-        })?;
+        let fd = result.map_err(|errno| at.error("openat2", errno))?;
         Ok(Dir::from_fd(fd, self.dir.path().join(strip_root(path))))
     }
 }
@@ -165,7 +173,11 @@ fn walk<E: From<FsError>>(
         }
         let here = Arc::clone(below.last().unwrap_or(root));
         let name = OsStr::from_bytes(&component);
-        let fail = |errno| FsError::at("openat", here.path(), name, errno);
+        let at = At {
+            dir: here.path(),
+            name,
+        };
+        let fail = |errno| at.error("openat", errno);
         match here.open_dir(name) {
             Ok(dir) if below.len() < MAX_DEPTH => below.push(Arc::new(dir)),
             Ok(_) => return Err(fail(Errno::NAMETOOLONG).into()),

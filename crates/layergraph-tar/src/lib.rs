@@ -1,10 +1,60 @@
-//! Under construction: the signatures are meant to stay.
+//! A streaming reader and writer of tar archives, for odd and hostile ones too.
+//!
+//! [`Reader`] goes through an archive member by member, whatever wrote it: v7, ustar, PAX, GNU and
+//! star headers, long names, sparse files in all four forms, numbers in octal and base-256, names
+//! of any bytes, times with fractions and before 1970. A [`Tap`] sees every byte on the way, sorted
+//! into file content and all the rest, so that the same archive can be put together again.
+//! [`Writer`] makes archives whose bytes depend on the members alone.
+//!
+//! ```
+//! use layergraph_tar::{Kind, NewMember, Reader, Writer};
+//!
+//! let mut writer = Writer::new(Vec::new());
+//! let member = NewMember { mode: 0o644, size: 5, ..NewMember::new(b"greeting", Kind::File) };
+//! writer.append(&member, &b"hello"[..])?;
+//! let archive = writer.finish()?;
+//!
+//! let mut reader = Reader::new(&archive[..]);
+//! let member = reader.next_member()?.expect("there is one");
+//! assert_eq!((&member.path[..], member.kind, member.size), (&b"greeting"[..], Kind::File, 5));
+//! assert_eq!(reader.chunk()?, b"hello");
+//! assert!(reader.next_member()?.is_none());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Rules
+//!
+//! Where archivers differ, the reader does what Go's archive/tar does, on which most container tools
+//! are built, or refuses: two programs must not see two different trees in one archive.
+//!
+//! - A PAX record counts more than a GNU long name, and that more than the header block. PAX
+//!   records are taken apart by their lengths; a malformed one is an error, never skipped.
+//! - Links, directories, devices and pipes have no data, whatever their size says.
+//! - A global header is checked, given out as a member, and not applied ([`Kind::Global`]).
+//! - An extension header that no member follows is an error.
+//! - Two blocks of zeros end an archive, and so does the end of the stream after a whole member,
+//!   padded or not. One block of zeros before anything else is an error.
+//! - Names have no NUL in them, ids have 32 bits, sizes are not negative.
+//! - A stream without a byte is an archive without members.
+//!
+//! # Limitations
+//!
+//! - Bytes only: nothing here makes a file. Names are given as they are, `..` and all.
+//! - The reader holds 128 KiB, and the headers of one member within its [`Limits`].
+//! - Archives of several volumes are not put together.
+//! - Times of access and change are read from PAX records alone.
+
 #![forbid(unsafe_code)]
 
 mod error;
+mod field;
+mod header;
+mod input;
 mod limits;
 mod member;
+mod pax;
 mod reader;
+mod sparse;
 mod tap;
 mod writer;
 

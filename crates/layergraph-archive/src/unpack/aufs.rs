@@ -53,7 +53,7 @@ impl Unpacker<'_> {
             return Err(missing());
         }
         self.clear(parent, name)?;
-        layergraph_fs::copy_object(&from.dir, kept, &parent.dir, name)?;
+        layergraph_fs::copy_tree(&from.dir, kept, &parent.dir, name)?;
         Ok(())
     }
 
@@ -61,20 +61,22 @@ impl Unpacker<'_> {
         let name = OsStr::new(LINKS);
         let top = Arc::clone(self.root.dir());
         if !self.aufs_links {
-            let metadata = top.metadata_here()?;
-            self.directories.touch(b"", &metadata);
-            let root = Parent { dir: Arc::clone(&top), id: ObjectId::from(&metadata) };
+            let root = self.enter(Arc::clone(&top))?;
             // The original left an empty directory of this name behind.
             self.clear(&root, name)?;
             top.make_dir(name, 0o700)?;
             self.aufs_links = true;
             let made = top.metadata(name)?;
             let stated = Stated::implied();
-            self.directories.insert_fresh(ObjectId::from(&made), LINKS.as_bytes(), made.modified, stated);
+            self.directories.insert_fresh(
+                ObjectId::from(&made),
+                LINKS.as_bytes(),
+                made.modified,
+                stated,
+            );
         }
         let dir = Arc::new(top.open_dir(name)?);
-        let id = ObjectId::from(&dir.metadata_here()?);
-        Ok(Parent { dir, id })
+        Ok(self.enter(dir)?)
     }
 
     /// Removes what was kept, also after an error.
@@ -82,7 +84,10 @@ impl Unpacker<'_> {
         if self.aufs_links {
             let top = Arc::clone(self.root.dir());
             let name = OsStr::new(LINKS);
-            if top.find(name)?.is_some_and(|found| found.kind == FileKind::Directory) {
+            if top
+                .find(name)?
+                .is_some_and(|found| found.kind == FileKind::Directory)
+            {
                 layergraph_fs::remove_tree(&top, name)?;
             }
             self.forget();

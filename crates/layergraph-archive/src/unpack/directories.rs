@@ -20,7 +20,10 @@ pub(crate) struct ObjectId {
 
 impl From<&Metadata> for ObjectId {
     fn from(metadata: &Metadata) -> ObjectId {
-        ObjectId { filesystem: metadata.filesystem, inode: metadata.inode }
+        ObjectId {
+            filesystem: metadata.filesystem,
+            inode: metadata.inode,
+        }
     }
 }
 
@@ -29,7 +32,9 @@ impl From<&Metadata> for ObjectId {
 pub(crate) struct Directory {
     /// Where it is, below the root.
     pub(crate) path: Box<[u8]>,
-    /// Whether it holds nothing of the layers below.
+    /// Whether the layer made it.
+    pub(crate) made: bool,
+    /// Whether it holds nothing of the layers below, because the layer made or emptied it.
     pub(crate) fresh: bool,
     /// When it was last modified, to be said at the end.
     pub(crate) modified: SystemTime,
@@ -49,7 +54,12 @@ pub(crate) struct Stated {
 impl Stated {
     /// What a directory is that only entries in it imply.
     pub(crate) fn implied() -> Stated {
-        Stated { mode: 0o755, uid: 0, gid: 0, xattrs: Vec::new() }
+        Stated {
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            xattrs: Vec::new(),
+        }
     }
 }
 
@@ -101,7 +111,16 @@ impl Directories {
         stated: Stated,
     ) {
         let stated = Some(Box::new(stated));
-        self.insert(id, Directory { path: path.into(), fresh: true, modified, stated });
+        self.insert(
+            id,
+            Directory {
+                path: path.into(),
+                made: true,
+                fresh: true,
+                modified,
+                stated,
+            },
+        );
     }
 
     /// Returns the record of a directory that was there before, made at its first use with the time
@@ -110,16 +129,32 @@ impl Directories {
         let id = ObjectId::from(metadata);
         if !self.known.contains_key(&id) {
             let modified = metadata.modified;
-            self.insert(id, Directory { path: path.into(), fresh: false, modified, stated: None });
+            self.insert(
+                id,
+                Directory {
+                    path: path.into(),
+                    made: false,
+                    fresh: false,
+                    modified,
+                    stated: None,
+                },
+            );
         }
         self.known.get_mut(&id).expect("it was just inserted")
     }
 
     fn insert(&mut self, id: ObjectId, directory: Directory) {
-        let xattrs = directory.stated.iter().flat_map(|stated| &stated.xattrs);
-        let xattrs: usize = xattrs.map(|(name, value)| name.len() + value.len() + 48).sum();
-        self.bytes += 128 + directory.path.len() + xattrs;
+        self.bytes += 160 + directory.path.len() + cost(directory.stated.as_deref());
         self.known.insert(id, directory);
+    }
+
+    /// Records what the layer says of a directory that is known.
+    pub(crate) fn state(&mut self, id: ObjectId, stated: Stated) {
+        if let Some(directory) = self.known.get_mut(&id) {
+            self.bytes -= cost(directory.stated.as_deref());
+            self.bytes += cost(Some(&stated));
+            directory.stated = Some(Box::new(stated));
+        }
     }
 
     /// Records that the layer made the object `name` in a directory.
@@ -140,4 +175,12 @@ impl Directories {
         directories.sort_unstable_by(|(_, a), (_, b)| b.path.cmp(&a.path));
         directories
     }
+}
+
+/// About how many bytes a statement takes.
+fn cost(stated: Option<&Stated>) -> usize {
+    let xattrs = stated.iter().flat_map(|stated| &stated.xattrs);
+    xattrs
+        .map(|(name, value)| name.len() + value.len() + 64)
+        .sum()
 }

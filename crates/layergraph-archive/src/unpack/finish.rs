@@ -6,33 +6,37 @@
 //! to us.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use layergraph_fs::{Device, Dir, FileKind, FsError};
 
 use super::directories::{Directory, ObjectId};
-use super::object::replace_xattrs;
 use super::{UnpackError, Unpacked, Unpacker, shown};
 use crate::Ownership;
+use crate::attributes::is_host_label;
 
 impl Unpacker<'_> {
     /// Sets the metadata of all directories and returns what was done.
     pub(super) fn finish(mut self) -> Result<Unpacked, UnpackError> {
         self.forget();
         for (id, directory) in std::mem::take(&mut self.directories).into_deepest_first() {
-            self.finish_directory(id, &directory).map_err(|error| match error {
-                UnpackError::Fs(source) => {
-                    UnpackError::Entry { path: shown(&directory.path), source }
-                }
-                other => other,
-            })?;
+            self.finish_directory(id, &directory)
+                .map_err(|error| match error {
+                    UnpackError::Fs(source) => UnpackError::Entry {
+                        path: shown(&directory.path),
+                        source,
+                    },
+                    other => other,
+                })?;
         }
         Ok(self.done)
     }
 
     fn finish_directory(&mut self, id: ObjectId, directory: &Directory) -> Result<(), UnpackError> {
-        // A later entry may have removed the directory, or put something else in its way.
-        let Some(dir) = self.same_directory(id, &directory.path)? else { return Ok(()) };
+        let Some(dir) = self.same_directory(id, &directory.path)? else {
+            return Ok(());
+        };
         let here = OsStr::new(".");
         if let Some(stated) = &directory.stated {
             let now = dir.metadata_here()?;
@@ -43,9 +47,8 @@ impl Unpacker<'_> {
             }
             let mode = self.disk_mode(stated.mode, FileKind::Directory);
             let xattrs = self.disk_xattrs(stated, FileKind::Directory, Device::default());
-            if directory.fresh {
+            if directory.made {
                 for (key, value) in &xattrs {
-                    use std::os::unix::ffi::OsStrExt;
                     dir.set_xattr(here, OsStr::from_bytes(key), value)?;
                 }
             } else {
@@ -56,13 +59,29 @@ impl Unpacker<'_> {
         Ok(dir.set_times(here, None, Some(directory.modified))?)
     }
 
+    /// Opens a directory again, unless a later entry removed it or put something else in its place.
     fn same_directory(&mut self, id: ObjectId, path: &[u8]) -> Result<Option<Arc<Dir>>, FsError> {
         let dir = match self.root.directory(path) {
             Ok(dir) => dir,
-            Err(error) if super::whiteout::leads_nowhere(&error) => return Ok(None),
+            Err(error) if error.leads_nowhere() => return Ok(None),
             Err(error) => return Err(error),
         };
         let is_same = ObjectId::from(&dir.metadata_here()?) == id;
         Ok(is_same.then_some(dir))
     }
+}
+
+/// Makes `wanted` the extended attributes of a directory, apart from the host's labels.
+fn replace_xattrs(dir: &Dir, wanted: &[(Vec<u8>, Vec<u8>)]) -> Result<(), FsError> {
+    let here = OsStr::new(".");
+    for (key, _) in dir.xattrs(here)? {
+        let is_wanted = wanted.iter().any(|(name, _)| name == key.as_bytes());
+        if !is_wanted && !is_host_label(key.as_bytes()) {
+            dir.remove_xattr(here, &key)?;
+        }
+    }
+    for (key, value) in wanted {
+        dir.set_xattr(here, OsStr::from_bytes(key), value)?;
+    }
+    Ok(())
 }

@@ -39,24 +39,39 @@ impl EntryName {
     /// Reads the name of an entry as the layer has it.
     pub(crate) fn read(path: &[u8], limits: &Limits) -> Result<EntryName, UnpackError> {
         let mut components = clean(path, limits)?;
-        let refuse =
-            |reason| UnpackError::Name { path: super::shown(path), reason };
-        let Some(name) = components.pop() else { return Ok(EntryName::Root) };
+        let refuse = |reason| UnpackError::Name {
+            path: super::shown(path),
+            reason,
+        };
+        let Some(name) = components.pop() else {
+            return Ok(EntryName::Root);
+        };
         if components.first().copied() == Some(AUFS_LINKS) {
             return Ok(match components.len() {
-                1 => EntryName::AufsLink { name: name.to_vec() },
+                1 => EntryName::AufsLink {
+                    name: name.to_vec(),
+                },
                 _ => EntryName::Aufs,
             });
         }
-        if components.first().is_some_and(|first| first.starts_with(AUFS_PREFIX)) {
+        if components
+            .first()
+            .is_some_and(|first| first.starts_with(AUFS_PREFIX))
+        {
             return Ok(EntryName::Aufs);
         }
-        if components.iter().any(|directory| directory.starts_with(WHITEOUT_PREFIX)) {
+        if components
+            .iter()
+            .any(|directory| directory.starts_with(WHITEOUT_PREFIX))
+        {
             return Err(refuse("a whiteout is no directory"));
         }
         let directory = components.join(&b'/');
         let Some(hidden) = name.strip_prefix(WHITEOUT_PREFIX) else {
-            return Ok(EntryName::Object { directory, name: name.to_vec() });
+            return Ok(EntryName::Object {
+                directory,
+                name: name.to_vec(),
+            });
         };
         if name == OPAQUE_MARKER {
             return Ok(EntryName::Opaque { directory });
@@ -66,7 +81,10 @@ impl EntryName {
         }
         match hidden {
             b"" | b"." | b".." => Err(refuse("a whiteout of no name")),
-            _ => Ok(EntryName::Whiteout { directory, name: hidden.to_vec() }),
+            _ => Ok(EntryName::Whiteout {
+                directory,
+                name: hidden.to_vec(),
+            }),
         }
     }
 }
@@ -75,7 +93,10 @@ impl EntryName {
 ///
 /// As in `chroot(2)`, a path starts at the root with or without a slash, and `..` stops there.
 fn clean<'a>(path: &'a [u8], limits: &Limits) -> Result<Vec<&'a [u8]>, UnpackError> {
-    let refuse = |reason| UnpackError::Name { path: super::shown(path), reason };
+    let refuse = |reason| UnpackError::Name {
+        path: super::shown(path),
+        reason,
+    };
     if path.len() > MAX_PATH {
         return Err(refuse("the path is longer than 4095 bytes"));
     }
@@ -112,7 +133,10 @@ mod tests {
     }
 
     fn object(directory: &str, name: &str) -> EntryName {
-        EntryName::Object { directory: directory.into(), name: name.into() }
+        EntryName::Object {
+            directory: directory.into(),
+            name: name.into(),
+        }
     }
 
     #[test]
@@ -135,14 +159,26 @@ mod tests {
 
     #[test]
     fn signs_are_told_from_files() {
-        let whiteout = EntryName::Whiteout { directory: b"d".into(), name: b"f".into() };
+        let whiteout = EntryName::Whiteout {
+            directory: b"d".into(),
+            name: b"f".into(),
+        };
         assert_eq!(read("d/.wh.f").expect("a whiteout"), whiteout);
         assert_eq!(read("d/.wh.f/").expect("a whiteout"), whiteout);
-        let opaque = EntryName::Opaque { directory: b"d".into() };
+        let opaque = EntryName::Opaque {
+            directory: b"d".into(),
+        };
         assert_eq!(read("d/.wh..wh..opq").expect("a marker"), opaque);
-        let link = EntryName::AufsLink { name: b"1.2".into() };
+        let link = EntryName::AufsLink {
+            name: b"1.2".into(),
+        };
         assert_eq!(read(".wh..wh.plnk/1.2").expect("a link"), link);
-        for path in [".wh..wh.aufs", ".wh..wh.plnk", ".wh..wh.orph/x/y", "d/.wh..wh.plnk"] {
+        for path in [
+            ".wh..wh.aufs",
+            ".wh..wh.plnk",
+            ".wh..wh.orph/x/y",
+            "d/.wh..wh.plnk",
+        ] {
             assert_eq!(read(path).expect(path), EntryName::Aufs, "{path}");
         }
     }
@@ -150,16 +186,28 @@ mod tests {
     #[test]
     fn r12_a_whiteout_has_a_name_and_holds_nothing() {
         for path in [".wh.", "d/.wh..", ".wh...", ".wh.d/inside", "a/.wh.b/.wh.c"] {
-            assert!(matches!(read(path), Err(UnpackError::Name { .. })), "{path}");
+            assert!(
+                matches!(read(path), Err(UnpackError::Name { .. })),
+                "{path}"
+            );
         }
     }
 
     #[test]
     fn r27_names_that_no_file_system_holds_are_refused() {
-        assert!(matches!(read(&"n".repeat(256)), Err(UnpackError::Name { .. })));
-        assert!(matches!(read(&"p/".repeat(2048)), Err(UnpackError::Name { .. })));
+        assert!(matches!(
+            read(&"n".repeat(256)),
+            Err(UnpackError::Name { .. })
+        ));
+        assert!(matches!(
+            read(&"p/".repeat(2048)),
+            Err(UnpackError::Name { .. })
+        ));
         assert!(matches!(read("a\0b"), Err(UnpackError::Name { .. })));
-        assert!(matches!(read(&"d/".repeat(1000)), Err(UnpackError::Limit { .. })));
+        assert!(matches!(
+            read(&"d/".repeat(1000)),
+            Err(UnpackError::Limit { .. })
+        ));
         assert!(read(&"n".repeat(255)).is_ok());
     }
 }

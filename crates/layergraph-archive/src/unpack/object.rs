@@ -4,13 +4,14 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
-use layergraph_fs::{Device, Dir, FileKind, FsError, Metadata, NewFile};
+use layergraph_fs::{Device, FileKind, FsError, Metadata, NewFile};
 use layergraph_tar::{Kind, Member, Segment};
 
 use super::directories::{ObjectId, Stated};
 use super::name::EntryName;
-use super::{Archive, Parent, UnpackError, Unpacker, shown};
+use super::{Archive, Parent, UnpackError, Unpacker, disinherit, shown};
 use crate::Ownership;
+use crate::attributes::is_overlay;
 use crate::ownership::OverrideStat;
 
 impl Unpacker<'_> {
@@ -19,25 +20,36 @@ impl Unpacker<'_> {
         &mut self,
         member: &Member,
         parent: &Parent,
-        above: &[u8],
         name: &OsStr,
     ) -> Result<(), UnpackError> {
-        let path = [above, name.as_bytes()].join(&b'/');
-        let path = path.strip_prefix(b"/").unwrap_or(&path);
+        let path = self.path_of(&parent.dir, name);
+        let stated = self.stated(member);
         match parent.dir.find(name)? {
             Some(metadata) if metadata.kind == FileKind::Directory => {
-                let directory = self.directories.touch(path, &metadata);
-                directory.stated = Some(Box::new(Stated::from(member)));
-                directory.modified = member.mtime;
+                self.directories.touch(&path, &metadata).modified = member.mtime;
+                self.directories.state(ObjectId::from(&metadata), stated);
                 return Ok(());
             }
             Some(metadata) => self.remove(parent, name, &metadata)?,
             None => {}
         }
-        parent.dir.make_dir(name, 0o700)?;
-        let id = ObjectId::from(&parent.dir.metadata(name)?);
-        self.directories.insert_fresh(id, path, member.mtime, Stated::from(member));
+        let id = self.new_directory(parent, name)?;
+        self.directories
+            .insert_fresh(id, &path, member.mtime, stated);
         Ok(())
+    }
+
+    /// Makes a directory that only we can enter until the end.
+    pub(super) fn new_directory(
+        &mut self,
+        parent: &Parent,
+        name: &OsStr,
+    ) -> Result<ObjectId, FsError> {
+        parent.dir.make_dir(name, 0o700)?;
+        if parent.bequeaths {
+            disinherit(&parent.dir, name)?;
+        }
+        Ok(ObjectId::from(&parent.dir.metadata(name)?))
     }
 
     /// Makes a regular file with its content.
@@ -50,7 +62,8 @@ impl Unpacker<'_> {
     ) -> Result<(), UnpackError> {
         let mut file = self.new_file(parent, name, member.mode)?;
         write_content(&mut file, member, archive)?;
-        self.state_file(&file, &Stated::from(member), FileKind::File, Device::default())?;
+        let stated = self.stated(member);
+        self.state_file(&file, &stated, FileKind::File, Device::default())?;
         file.set_times(member.atime, Some(member.mtime))?;
         Ok(())
     }
@@ -63,13 +76,17 @@ impl Unpacker<'_> {
         mode: u32,
     ) -> Result<NewFile, UnpackError> {
         let mode = self.disk_mode(mode, FileKind::File) & 0o777;
-        match parent.dir.create_file(name, mode) {
+        let file = match parent.dir.create_file(name, mode) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.clear(parent, name)?;
-                Ok(parent.dir.create_file(name, mode)?)
+                parent.dir.create_file(name, mode)?
             }
-            result => Ok(result?),
+            result => result?,
+        };
+        if parent.bequeaths {
+            disinherit(&parent.dir, name)?;
         }
+        Ok(file)
     }
 
     /// Sets owner, mode and attributes of a new file, in the order in which the kernel lets them
@@ -114,8 +131,11 @@ impl Unpacker<'_> {
         }
         // A path that led nowhere or into the root may now lead elsewhere.
         self.forget();
-        self.state_by_name(parent, name, &Stated::from(member), FileKind::Symlink)?;
-        Ok(parent.dir.set_times(name, member.atime, Some(member.mtime))?)
+        let stated = self.stated(member);
+        self.state_by_name(parent, name, &stated, FileKind::Symlink)?;
+        Ok(parent
+            .dir
+            .set_times(name, member.atime, Some(member.mtime))?)
     }
 
     /// Makes a device or a named pipe; under [`Ownership::Squash`] records it in an empty file.
@@ -135,17 +155,24 @@ impl Unpacker<'_> {
             _ => member.device,
         };
         let device = Device { major, minor };
-        let stated = Stated::from(member);
+        let stated = self.stated(member);
         if self.options.ownership == Ownership::Squash {
             let file = self.new_file(parent, name, member.mode)?;
             self.state_file(&file, &stated, kind, device)?;
             self.done.recorded_nodes += 1;
         } else {
             self.clear(parent, name)?;
-            parent.dir.make_node(name, kind, member.mode & 0o777, device)?;
+            parent
+                .dir
+                .make_node(name, kind, member.mode & 0o777, device)?;
+            if parent.bequeaths {
+                disinherit(&parent.dir, name)?;
+            }
             self.state_by_name(parent, name, &stated, kind)?;
         }
-        Ok(parent.dir.set_times(name, member.atime, Some(member.mtime))?)
+        Ok(parent
+            .dir
+            .set_times(name, member.atime, Some(member.mtime))?)
     }
 
     /// Gives a file a second name.
@@ -176,11 +203,13 @@ impl Unpacker<'_> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
         };
-        let Some((dir, metadata)) = found else { return Err(refuse("it does not exist")) };
+        let Some((dir, metadata)) = found else {
+            return Err(refuse("it does not exist"));
+        };
         if metadata.kind == FileKind::Directory {
             return Err(refuse("it is a directory"));
         }
-        let from = self.enter(&directory, dir)?;
+        let from = self.enter(dir)?;
         if from.id == parent.id && target == name {
             return Err(refuse("it is the same name"));
         }
@@ -221,22 +250,22 @@ impl Unpacker<'_> {
         name: &OsStr,
         target: &Metadata,
     ) -> Result<(), UnpackError> {
-        let mut stated = Stated::from(member);
+        let mut stated = self.stated(member);
         // A squashed device is a file on disk; what it stands for is in its record.
         let (kind, device) = match self.recorded(parent, name)? {
             Some(record) => (record.kind, record.device),
             None => (target.kind, target.device),
         };
-        stated.xattrs.retain(|(key, _)| key != b"security.capability" || kind == FileKind::File);
+        stated
+            .xattrs
+            .retain(|(key, _)| key != b"security.capability" || kind == FileKind::File);
         self.state_by_name_as(parent, name, &stated, target.kind, kind, device)?;
-        Ok(parent.dir.set_times(name, member.atime, Some(member.mtime))?)
+        Ok(parent
+            .dir
+            .set_times(name, member.atime, Some(member.mtime))?)
     }
 
-    fn recorded(
-        &self,
-        parent: &Parent,
-        name: &OsStr,
-    ) -> Result<Option<OverrideStat>, FsError> {
+    fn recorded(&self, parent: &Parent, name: &OsStr) -> Result<Option<OverrideStat>, FsError> {
         if self.options.ownership == Ownership::Preserve {
             return Ok(None);
         }
@@ -294,35 +323,54 @@ impl Unpacker<'_> {
         }
     }
 
-    /// Returns the attributes an object gets on disk, and counts those it does not get.
+    /// Returns the attributes an object gets on disk.
     pub(super) fn disk_xattrs(
-        &mut self,
+        &self,
         stated: &Stated,
         kind: FileKind,
         device: Device,
     ) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let squash = self.options.ownership == Ownership::Squash;
-        let mut xattrs: Vec<_> =
-            stated.xattrs.iter().filter(|(key, _)| may_be_set(key, squash)).cloned().collect();
-        self.done.dropped_xattrs += (stated.xattrs.len() - xattrs.len()) as u64;
+        let mut xattrs = stated.xattrs.clone();
         // Only files and directories can carry attributes of users (xattr(7)).
-        if squash && kind != FileKind::Symlink {
+        if self.options.ownership == Ownership::Squash && kind != FileKind::Symlink {
             let (mode, uid, gid) = (stated.mode, stated.uid, stated.gid);
-            let record = OverrideStat { kind, mode, uid, gid, device };
-            xattrs.push((crate::ownership::OVERRIDE_STAT.into(), record.print().into()));
+            let record = OverrideStat {
+                kind,
+                mode,
+                uid,
+                gid,
+                device,
+            };
+            xattrs.push((
+                crate::ownership::OVERRIDE_STAT.into(),
+                record.print().into(),
+            ));
         }
         xattrs
+    }
+
+    /// Returns what a member states, without the attributes that it cannot have here, which are
+    /// counted.
+    pub(super) fn stated(&mut self, member: &Member) -> Stated {
+        let squash = self.options.ownership == Ownership::Squash;
+        let is_link = member.kind == Kind::Symlink;
+        let mut stated = Stated::from(member);
+        stated
+            .xattrs
+            .retain(|(key, _)| may_be_set(key, squash, is_link));
+        self.done.dropped_xattrs += (member.xattrs.len() - stated.xattrs.len()) as u64;
+        stated
     }
 }
 
 /// Returns whether a layer may set the attribute `key`.
 ///
 /// Those of overlayfs would change what a mount of the layer shows. Without root only the user's
-/// own can be set, and the record of the true owner is ours.
-fn may_be_set(key: &[u8], squash: bool) -> bool {
-    let is_overlay = key.starts_with(b"trusted.overlay.") || key.starts_with(b"user.overlay.");
+/// own can be set, and not on links; and the record of the true owner is ours.
+fn may_be_set(key: &[u8], squash: bool, is_link: bool) -> bool {
     let is_record = key == crate::ownership::OVERRIDE_STAT.as_bytes();
-    !is_overlay && (!squash || key.starts_with(b"user.") && !is_record)
+    let is_users = key.starts_with(b"user.") && !is_record && !is_link;
+    !is_overlay(key) && (!squash || is_users)
 }
 
 /// Writes the data of a member into its file, holes as holes.
@@ -350,31 +398,15 @@ pub(super) fn copy(
 ) -> Result<(), UnpackError> {
     while length > 0 {
         let chunk = archive.chunk()?;
-        let taken = chunk.len().min(usize::try_from(length).unwrap_or(usize::MAX));
+        let taken = chunk
+            .len()
+            .min(usize::try_from(length).unwrap_or(usize::MAX));
         if taken == 0 {
             break;
         }
         file.write_all(&chunk[..taken])?;
         archive.consume(taken);
         length -= taken as u64;
-    }
-    Ok(())
-}
-
-/// Opens a directory handle's parent-free metadata functions to the other modules.
-pub(super) fn replace_xattrs(
-    dir: &Dir,
-    keep: &[(Vec<u8>, Vec<u8>)],
-) -> Result<(), FsError> {
-    let here = OsStr::new(".");
-    for (key, _) in dir.xattrs(here)? {
-        let is_host = key.as_bytes().starts_with(b"security.") && key != "security.capability";
-        if !is_host && !keep.iter().any(|(kept, _)| kept == key.as_bytes()) {
-            dir.remove_xattr(here, &key)?;
-        }
-    }
-    for (key, value) in keep {
-        dir.set_xattr(here, OsStr::from_bytes(key), value)?;
     }
     Ok(())
 }

@@ -16,10 +16,14 @@ use super::{Parent, UnpackError, Unpacker};
 impl Unpacker<'_> {
     /// Removes `name` of the layers below from a directory.
     pub(super) fn whiteout(&mut self, directory: &[u8], name: &[u8]) -> Result<(), UnpackError> {
-        let Some(dir) = self.existing(directory)? else { return Ok(()) };
+        let Some(dir) = self.existing(directory)? else {
+            return Ok(());
+        };
         let file_name = OsStr::from_bytes(name);
-        let Some(metadata) = dir.find(file_name)? else { return Ok(()) };
-        let parent = self.enter(directory, dir)?;
+        let Some(metadata) = dir.find(file_name)? else {
+            return Ok(());
+        };
+        let parent = self.enter(dir)?;
         if self.directories.is_fresh(parent.id) {
             return Ok(());
         }
@@ -29,13 +33,12 @@ impl Unpacker<'_> {
             }
             return Ok(());
         }
-        self.whiteout_directory(&parent, directory, file_name, &metadata)
+        self.whiteout_directory(&parent, file_name, &metadata)
     }
 
     fn whiteout_directory(
         &mut self,
         parent: &Parent,
-        above: &[u8],
         name: &OsStr,
         metadata: &Metadata,
     ) -> Result<(), UnpackError> {
@@ -45,13 +48,18 @@ impl Unpacker<'_> {
         }
         let dir = Arc::new(parent.dir.open_dir(name)?);
         let has_entries = self.strip(&dir)?;
-        let is_stated = self.directories.get(id).is_some_and(|directory| directory.stated.is_some());
+        let is_stated = self
+            .directories
+            .get(id)
+            .is_some_and(|directory| directory.stated.is_some());
         if has_entries || is_stated {
             // The old directory is gone; what stands there now is the one its entries imply.
-            let path = [above, name.as_bytes()].join(&b'/');
+            let path = self.path_of(&parent.dir, name);
             let directory = self.directories.touch(&path, metadata);
             directory.fresh = true;
-            directory.stated.get_or_insert_with(|| Box::new(Stated::implied()));
+            directory
+                .stated
+                .get_or_insert_with(|| Box::new(Stated::implied()));
         } else {
             parent.dir.remove_dir(name)?;
         }
@@ -61,15 +69,18 @@ impl Unpacker<'_> {
 
     /// Removes everything of the layers below from a directory.
     pub(super) fn opaque(&mut self, directory: &[u8]) -> Result<(), UnpackError> {
-        let Some(dir) = self.existing(directory)? else { return Ok(()) };
-        let parent = self.enter(directory, Arc::clone(&dir))?;
+        let Some(dir) = self.existing(directory)? else {
+            return Ok(());
+        };
+        let parent = self.enter(Arc::clone(&dir))?;
         if self.directories.is_fresh(parent.id) {
             return Ok(());
         }
         self.strip(&dir)?;
         self.forget();
         let metadata = dir.metadata_here()?;
-        self.directories.touch(directory, &metadata).fresh = true;
+        let path = self.path_of(&dir, OsStr::new(""));
+        self.directories.touch(&path, &metadata).fresh = true;
         Ok(())
     }
 
@@ -77,7 +88,7 @@ impl Unpacker<'_> {
     fn existing(&mut self, path: &[u8]) -> Result<Option<Arc<Dir>>, FsError> {
         match self.root.directory(path) {
             Ok(dir) => Ok(Some(dir)),
-            Err(error) if leads_nowhere(&error) => Ok(None),
+            Err(error) if error.leads_nowhere() => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -89,7 +100,9 @@ impl Unpacker<'_> {
             let level = levels.last_mut().expect("the first level returns");
             let Some(name) = level.names.pop() else {
                 let done = levels.pop().expect("it was just there");
-                let Some(above) = levels.last_mut() else { return Ok(done.keeps) };
+                let Some(above) = levels.last_mut() else {
+                    return Ok(done.keeps);
+                };
                 above.keeps |= self.leave(&above.dir, &done)?;
                 continue;
             };
@@ -111,17 +124,21 @@ impl Unpacker<'_> {
 
     /// Ends the stripping of a directory below: it goes, or is fresh. Returns whether it stays.
     fn leave(&mut self, above: &Dir, done: &Level) -> Result<bool, FsError> {
-        let is_stated = self.directories.get(done.id).is_some_and(|directory| directory.stated.is_some());
+        let is_stated = self
+            .directories
+            .get(done.id)
+            .is_some_and(|directory| directory.stated.is_some());
         if !done.keeps && !is_stated {
             above.remove_dir(&done.name)?;
             return Ok(false);
         }
-        let top = self.root.dir().path();
-        let path = done.dir.path().strip_prefix(top).unwrap_or(done.dir.path()).to_owned();
+        let path = self.path_of(&done.dir, OsStr::new(""));
         let metadata = done.dir.metadata_here()?;
-        let directory = self.directories.touch(path.as_os_str().as_bytes(), &metadata);
+        let directory = self.directories.touch(&path, &metadata);
         directory.fresh = true;
-        directory.stated.get_or_insert_with(|| Box::new(Stated::implied()));
+        directory
+            .stated
+            .get_or_insert_with(|| Box::new(Stated::implied()));
         Ok(true)
     }
 }
@@ -142,13 +159,12 @@ impl Level {
     fn open(dir: Arc<Dir>, name: OsString) -> Result<Level, FsError> {
         let id = ObjectId::from(&dir.metadata_here()?);
         let names = dir.entries()?.into_iter().map(|entry| entry.name).collect();
-        Ok(Level { dir, id, name, names, keeps: false })
+        Ok(Level {
+            dir,
+            id,
+            name,
+            names,
+            keeps: false,
+        })
     }
-}
-
-/// Returns whether a path failed to resolve because there is no directory at its end.
-pub(super) fn leads_nowhere(error: &FsError) -> bool {
-    use std::io::ErrorKind::{FilesystemLoop, NotADirectory, NotFound};
-    matches!(error.kind(), NotFound | NotADirectory)
-        || error.kind() == FilesystemLoop
 }

@@ -1,0 +1,53 @@
+//! Applies a layer to a directory all at once.
+
+use std::ffi::OsStr;
+use std::io::Read;
+
+use layergraph_fs::{Dir, Durability, RenameMode, Staging};
+
+use crate::unpack::{UnpackError, UnpackOptions, Unpacked, unpack};
+
+/// The tree within the staging directory.
+const TREE: &str = "tree";
+
+/// Applies the layer in `tar` to the directory `name` in `parent`, or does nothing.
+///
+/// The directory is copied (without copying content where the file system can share it), the layer
+/// is applied to the copy, and the copy takes the directory's place in one step; where there is no
+/// directory of that name, one appears. See [`unpack`] for what applying means.
+///
+/// The new directory is another inode than the old one: who has that open, or mounted something on
+/// it, goes on with the old tree.
+///
+/// # Errors
+///
+/// After an error, or when the process is killed, the directory is as it was. What a killed process
+/// leaves beside it is removed by [`layergraph_fs::sweep`]. With [`Durability::Full`] the same holds
+/// after a power loss.
+pub fn unpack_atomic(
+    tar: &mut dyn Read,
+    parent: &Dir,
+    name: &OsStr,
+    options: &UnpackOptions,
+    durability: Durability,
+) -> Result<Unpacked, UnpackError> {
+    let tree = OsStr::new(TREE);
+    let staging = Staging::new(parent)?;
+    let old = parent.find(name)?;
+    let mode = match &old {
+        Some(_) => {
+            // Refuses a link or a file, which are no directories.
+            parent.open_dir(name)?;
+            layergraph_fs::copy_tree(parent, name, staging.dir(), tree)?;
+            RenameMode::Exchange
+        }
+        None => {
+            staging.dir().make_dir(tree, 0o755)?;
+            staging.dir().set_mode(tree, 0o755)?;
+            RenameMode::NoReplace
+        }
+    };
+    let done = unpack(tar, &staging.dir().open_dir(tree)?, options)?;
+    staging.publish_entry(tree, parent, name, mode, durability)?;
+    Ok(done)
+}

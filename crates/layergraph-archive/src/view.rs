@@ -1,0 +1,337 @@
+//! Trees as they are read: one directory, or a union of several as overlayfs would show it.
+//!
+//! Nothing is mounted and no privilege is needed but that of reading. Every object is reached by
+//! handle through its parents, so a link is never followed.
+
+mod overlay;
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use layergraph_fs::{Dir, FileKind, FsError, Metadata};
+
+pub use self::overlay::Dialect;
+use self::overlay::Found;
+use crate::Ownership;
+use crate::attributes::{Attributes, in_layer, is_overlay};
+use crate::ownership::OverrideStat;
+
+/// A read-only tree of files.
+///
+/// ```
+/// use layergraph_archive::View;
+/// use layergraph_fs::Dir;
+///
+/// # let directory = tempfile::tempdir()?;
+/// std::fs::write(directory.path().join("greeting"), "hello")?;
+///
+/// let view = View::new(Dir::open(directory.path())?);
+/// let root = view.root()?;
+/// let entries = root.entries()?;
+/// assert_eq!(entries[0].name(), "greeting");
+/// assert_eq!(entries[0].metadata().size, 5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct View {
+    /// Top first.
+    layers: Vec<Arc<Dir>>,
+    dialect: Dialect,
+    ownership: Ownership,
+}
+
+impl View {
+    /// Takes a directory as it is.
+    pub fn new(dir: Dir) -> View {
+        View {
+            layers: vec![Arc::new(dir)],
+            dialect: Dialect::Plain,
+            ownership: Ownership::Preserve,
+        }
+    }
+
+    /// Unites layers, the uppermost first, by the rules of overlayfs (kernel documentation,
+    /// *Overlay Filesystem*): whiteouts hide, directories merge unless opaque, and a redirected
+    /// directory goes on below under its former name.
+    ///
+    /// A file of which only the metadata was copied up (`metacopy`) has the content that the upper
+    /// layer holds, which is none.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there is no layer.
+    pub fn union(layers: Vec<Dir>, dialect: Dialect) -> View {
+        assert!(!layers.is_empty(), "a union has at least one layer");
+        let layers = layers.into_iter().map(Arc::new).collect();
+        View {
+            layers,
+            dialect,
+            ownership: Ownership::Preserve,
+        }
+    }
+
+    /// Says how owners, modes and devices were kept when the tree was unpacked.
+    ///
+    /// In a [squashed](Ownership::Squash) tree each object has the owner, mode and kind recorded
+    /// beside it. One without a record, such as a file that was added later or a link, belongs to
+    /// 0:0: the user whose tree it is stands for root.
+    #[must_use]
+    pub fn with_ownership(mut self, ownership: Ownership) -> View {
+        self.ownership = ownership;
+        self
+    }
+
+    /// Opens the root directory.
+    pub fn root(&self) -> Result<ViewDir<'_>, FsError> {
+        let mut parts = Vec::new();
+        for (layer, dir) in self.layers.iter().enumerate() {
+            parts.push(Part {
+                layer,
+                dir: Arc::clone(dir),
+            });
+            if self.dialect.is_opaque(dir)? {
+                break;
+            }
+        }
+        self.open(parts, PathBuf::new())
+    }
+
+    fn open(&self, parts: Vec<Part>, path: PathBuf) -> Result<ViewDir<'_>, FsError> {
+        let metadata = parts[0].dir.metadata_here()?;
+        let metadata = self.stated(&parts[0].dir, OsStr::new("."), metadata)?;
+        Ok(ViewDir {
+            view: self,
+            parts,
+            path,
+            metadata,
+        })
+    }
+
+    /// Returns the metadata an object is meant to have.
+    fn stated(&self, dir: &Dir, name: &OsStr, on_disk: Metadata) -> Result<Metadata, FsError> {
+        if self.ownership == Ownership::Preserve {
+            return Ok(on_disk);
+        }
+        let record = match on_disk.kind {
+            FileKind::Symlink => None,
+            _ => dir.xattr(name, OverrideStat::name())?,
+        };
+        let record = record.and_then(|text| OverrideStat::parse(&text, on_disk.kind));
+        Ok(match record {
+            Some(OverrideStat {
+                kind,
+                mode,
+                uid,
+                gid,
+                device,
+            }) => Metadata {
+                kind,
+                mode,
+                uid,
+                gid,
+                device,
+                ..on_disk
+            },
+            None => Metadata {
+                uid: 0,
+                gid: 0,
+                ..on_disk
+            },
+        })
+    }
+}
+
+/// A directory in one of the layers.
+#[derive(Debug, Clone)]
+struct Part {
+    /// Which layer, counted from the top.
+    layer: usize,
+    dir: Arc<Dir>,
+}
+
+/// An open directory of a [`View`].
+#[derive(Debug)]
+pub struct ViewDir<'a> {
+    view: &'a View,
+    /// Never empty; the uppermost says what the directory itself is.
+    parts: Vec<Part>,
+    /// From the root of the view.
+    path: PathBuf,
+    metadata: Metadata,
+}
+
+/// An object in a [`ViewDir`].
+#[derive(Debug, Clone)]
+pub struct Entry {
+    name: OsString,
+    metadata: Metadata,
+    /// Which part of the directory holds the object.
+    part: usize,
+}
+
+impl Entry {
+    /// Returns the name.
+    pub fn name(&self) -> &OsStr {
+        &self.name
+    }
+
+    /// Returns what the object is meant to be; see [`View::with_ownership`].
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+}
+
+impl<'a> ViewDir<'a> {
+    /// Returns where the directory is, from the root of the view.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns what the directory itself is.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Lists the objects in the directory, sorted by the bytes of their names.
+    pub fn entries(&self) -> Result<Vec<Entry>, FsError> {
+        let mut names = BTreeMap::new();
+        for (part, Part { dir, .. }) in self.parts.iter().enumerate() {
+            for listed in dir.entries()? {
+                names.entry(listed.name).or_insert(part);
+            }
+        }
+        let mut entries = Vec::with_capacity(names.len());
+        for (name, part) in names {
+            if let Some(metadata) = self.shown(part, &name)? {
+                entries.push(Entry {
+                    name,
+                    metadata,
+                    part,
+                });
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Looks an object up by its name.
+    pub fn entry(&self, name: &OsStr) -> Result<Option<Entry>, FsError> {
+        for (part, Part { dir, .. }) in self.parts.iter().enumerate() {
+            if dir.find(name)?.is_some() {
+                let metadata = self.shown(part, name)?;
+                return Ok(metadata.map(|metadata| Entry {
+                    name: name.into(),
+                    metadata,
+                    part,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns what an object is meant to be, nothing if it is a whiteout.
+    fn shown(&self, part: usize, name: &OsStr) -> Result<Option<Metadata>, FsError> {
+        let dir = &self.parts[part].dir;
+        let on_disk = dir.metadata(name)?;
+        if self.view.dialect.is_whiteout(dir, name, &on_disk)? {
+            return Ok(None);
+        }
+        self.view.stated(dir, name, on_disk).map(Some)
+    }
+
+    /// Opens a directory in this one.
+    pub fn open_dir(&self, entry: &Entry) -> Result<ViewDir<'a>, FsError> {
+        let view = self.view;
+        let mut below: Vec<Part> = self.parts[entry.part..].to_vec();
+        let mut name = entry.name.clone();
+        let mut parts: Vec<Part> = Vec::new();
+        while !below.is_empty() {
+            let Part { layer, dir } = below.remove(0);
+            match view.dialect.look_up(&dir, &name)? {
+                Found::Nothing => {}
+                // Whatever hides the name ends the stack of merged directories.
+                Found::Other => break,
+                Found::Directory {
+                    dir,
+                    opaque,
+                    redirect,
+                } => {
+                    let dir = Arc::new(dir);
+                    parts.push(Part { layer, dir });
+                    if opaque {
+                        break;
+                    }
+                    if let Some(redirect) = redirect {
+                        (below, name) = overlay::redirected(&view.layers, layer, below, &redirect)?;
+                    }
+                }
+            }
+        }
+        if parts.is_empty() {
+            // It was there when it was listed: let the kernel say what is wrong with it now.
+            let dir = self.parts[entry.part].dir.open_dir(&entry.name)?;
+            let layer = self.parts[entry.part].layer;
+            parts.push(Part {
+                layer,
+                dir: Arc::new(dir),
+            });
+        }
+        view.open(parts, self.path.join(&entry.name))
+    }
+
+    /// Opens a regular file in this directory for reading.
+    pub fn open_file(&self, entry: &Entry) -> Result<File, FsError> {
+        self.dir_of(entry).open_file(&entry.name)
+    }
+
+    /// Returns the target of a link in this directory.
+    pub fn read_link(&self, entry: &Entry) -> Result<OsString, FsError> {
+        self.dir_of(entry).read_link(&entry.name)
+    }
+
+    /// Returns the extended attributes of an object in this directory that belong in a layer,
+    /// sorted by name: all but those of overlayfs, the labels of the host's security modules, and
+    /// the record of a squashed file's owner.
+    pub fn xattrs(&self, entry: &Entry) -> Result<Vec<(OsString, Vec<u8>)>, FsError> {
+        layer_attributes(self.dir_of(entry), &entry.name)
+    }
+
+    /// Returns the extended attributes of the directory itself that belong in a layer.
+    pub fn own_xattrs(&self) -> Result<Vec<(OsString, Vec<u8>)>, FsError> {
+        layer_attributes(&self.parts[0].dir, OsStr::new("."))
+    }
+
+    /// Returns the extended attributes of an object, or of the directory itself, but for what only
+    /// says how the tree is kept on disk: the signs of overlayfs and the records of owners.
+    pub(crate) fn shown_xattrs(&self, entry: Option<&Entry>) -> Result<Attributes, FsError> {
+        let mut attributes = match entry {
+            Some(entry) => self.dir_of(entry).xattrs(&entry.name)?,
+            None => self.parts[0].dir.xattrs(OsStr::new("."))?,
+        };
+        let View { dialect, ownership, .. } = self.view;
+        attributes.retain(|(key, _)| {
+            let is_sign = *dialect != Dialect::Plain && is_overlay(key.as_bytes());
+            let is_record = *ownership == Ownership::Squash && key == OverrideStat::name();
+            !is_sign && !is_record
+        });
+        Ok(attributes)
+    }
+
+    /// Returns whether this is one plain directory: its inode then stands for all in it.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.parts.len() == 1 && self.view.dialect == Dialect::Plain
+    }
+
+    fn dir_of(&self, entry: &Entry) -> &Dir {
+        &self.parts[entry.part].dir
+    }
+}
+
+fn layer_attributes(dir: &Dir, name: &OsStr) -> Result<Attributes, FsError> {
+    let mut attributes = dir.xattrs(name)?;
+    attributes.retain(|(key, _)| in_layer(key));
+    Ok(attributes)
+}

@@ -1,0 +1,270 @@
+//! Unpacking against a model: what the image-spec says of a layer, in memory and without haste.
+//!
+//! The model first removes from the layers below whatever a whiteout or opaque marker names, then
+//! makes the entries in their order. Unpacking meets signs and entries mixed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use layergraph_tar::{Kind, NewMember};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::support::{Layer, apply, listing_of, tree};
+
+#[derive(Debug, Clone)]
+enum Entry {
+    Directory(String, u32),
+    File(String, &'static str, u32),
+    /// Its name is no directory's, so that no path leads through it.
+    Symlink(String, &'static str),
+    Link(String, String),
+    Whiteout(String),
+    Opaque(String),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Object {
+    Directory(u32),
+    /// An inode.
+    File(usize),
+    Symlink(&'static str),
+}
+
+#[derive(Debug, Clone, Default)]
+struct Tree {
+    objects: BTreeMap<String, Object>,
+    /// Content and mode.
+    inodes: Vec<(&'static str, u32)>,
+    /// What the layer has made.
+    made: BTreeSet<String>,
+}
+
+struct Refused;
+
+impl Tree {
+    fn apply(&mut self, entries: &[Entry]) -> Result<(), Refused> {
+        self.made.clear();
+        for entry in entries {
+            match entry {
+                Entry::Whiteout(path) => self.remove(path),
+                Entry::Opaque(path) => self.empty(path),
+                _ => {}
+            }
+        }
+        entries.iter().try_for_each(|entry| self.make(entry))
+    }
+
+    fn remove(&mut self, path: &str) {
+        self.objects.remove(path);
+        self.empty(path);
+    }
+
+    fn empty(&mut self, path: &str) {
+        let inside = format!("{path}/");
+        self.objects.retain(|other, _| !other.starts_with(&inside));
+    }
+
+    fn make(&mut self, entry: &Entry) -> Result<(), Refused> {
+        match entry {
+            Entry::Directory(path, mode) => {
+                self.parents(path)?;
+                if !matches!(self.objects.get(path), Some(Object::Directory(_))) {
+                    self.remove(path);
+                }
+                self.put(path, Object::Directory(*mode));
+            }
+            Entry::File(path, text, mode) => {
+                self.parents(path)?;
+                self.remove(path);
+                self.inodes.push((text, *mode));
+                self.put(path, Object::File(self.inodes.len() - 1));
+            }
+            Entry::Symlink(path, target) => {
+                self.parents(path)?;
+                self.remove(path);
+                self.put(path, Object::Symlink(target));
+            }
+            Entry::Link(path, target) => self.link(path, target)?,
+            Entry::Whiteout(_) | Entry::Opaque(_) => {}
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, path: &str, target: &str) -> Result<(), Refused> {
+        self.parents(path)?;
+        let Some(Object::File(inode)) = self.objects.get(target) else { return Err(Refused) };
+        if path == target {
+            return Err(Refused);
+        }
+        let mut inode = *inode;
+        if !self.made.contains(target) {
+            self.inodes.push(self.inodes[inode]);
+            inode = self.inodes.len() - 1;
+            self.put(target, Object::File(inode));
+        }
+        self.remove(path);
+        if !self.objects.contains_key(target) {
+            return Err(Refused);
+        }
+        self.inodes[inode].1 = 0o644;
+        self.put(path, Object::File(inode));
+        Ok(())
+    }
+
+    fn put(&mut self, path: &str, object: Object) {
+        self.objects.insert(path.to_owned(), object);
+        self.made.insert(path.to_owned());
+    }
+
+    fn parents(&mut self, path: &str) -> Result<(), Refused> {
+        for (at, _) in path.match_indices('/') {
+            let parent = &path[..at];
+            match self.objects.get(parent) {
+                Some(Object::Directory(_)) => {}
+                Some(_) => return Err(Refused),
+                None => self.put(parent, Object::Directory(0o755)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says what there is in the words of [`described`].
+    fn lines(&self) -> Vec<String> {
+        let mut first: BTreeMap<usize, &str> = BTreeMap::new();
+        let mut lines = Vec::new();
+        // In the order of a listing, which goes through directories and not through texts.
+        let mut paths: Vec<&String> = self.objects.keys().collect();
+        paths.sort_by_key(|path| path.split('/').collect::<Vec<_>>());
+        for path in paths {
+            lines.push(match &self.objects[path] {
+                Object::Directory(mode) => format!("{path} d {mode:04o}"),
+                Object::Symlink(target) => format!("{path} l {target}"),
+                Object::File(inode) => {
+                    let (text, mode) = self.inodes[*inode];
+                    let first = *first.entry(*inode).or_insert(path);
+                    let first = if first == path { "-" } else { first };
+                    format!("{path} f {mode:04o} {} {first}", text.len())
+                }
+            });
+        }
+        lines
+    }
+}
+
+fn described(path: &Path) -> Vec<String> {
+    let listing = listing_of(path);
+    let line = |line: &str| {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let (path, kind, mode) = (fields[0], fields[1], fields[2]);
+        match kind {
+            "d" => format!("{path} d {mode}"),
+            "l" => format!("{path} l {}", fields[4]),
+            _ => {
+                let size = fields[4].split(':').next().unwrap_or_default();
+                format!("{path} {kind} {mode} {size} {}", fields[6])
+            }
+        }
+    };
+    listing.lines().skip(1).map(line).collect()
+}
+
+fn written(entries: &[Entry]) -> Vec<u8> {
+    let mut layer = Layer::new();
+    let sign = |path: &str| match path.rsplit_once('/') {
+        Some((parent, name)) => format!("{parent}/.wh.{name}"),
+        None => format!(".wh.{path}"),
+    };
+    for entry in entries {
+        match entry {
+            Entry::Directory(path, mode) => {
+                let member = layer.member(path.as_bytes(), Kind::Directory);
+                layer.add(&NewMember { mode: *mode, ..member }, b"");
+            }
+            Entry::File(path, text, mode) => {
+                let member = layer.member(path.as_bytes(), Kind::File);
+                layer.add(&NewMember { mode: *mode, ..member }, text.as_bytes());
+            }
+            Entry::Symlink(path, target) => layer.line(&format!("{path} -> {target}")),
+            Entry::Link(path, target) => layer.line(&format!("{path} => {target}")),
+            Entry::Whiteout(path) => layer.line(&sign(path)),
+            Entry::Opaque(path) => layer.line(&format!("{path}/.wh..wh..opq")),
+        }
+    }
+    layer.finish()
+}
+
+fn path() -> impl Strategy<Value = String> {
+    vec(proptest::sample::select(vec!["a", "b", "c"]), 1..4).prop_map(|parts| parts.join("/"))
+}
+
+fn made_entry() -> impl Strategy<Value = Entry> {
+    let mode = || proptest::sample::select(vec![0o755, 0o750, 0o711]);
+    let text = proptest::sample::select(vec!["", "x", "yy"]);
+    prop_oneof![
+        3 => (path(), mode()).prop_map(|(path, mode)| Entry::Directory(path, mode)),
+        3 => (path(), text, mode()).prop_map(|(path, text, mode)| Entry::File(path, text, mode)),
+        1 => path().prop_map(|path| Entry::Symlink(format!("{path}-link"), "nowhere")),
+    ]
+}
+
+fn signed_entry() -> impl Strategy<Value = Entry> {
+    prop_oneof![
+        3 => made_entry(),
+        2 => path().prop_map(Entry::Whiteout),
+        1 => path().prop_map(Entry::Opaque),
+    ]
+}
+
+fn linked_entry() -> impl Strategy<Value = Entry> {
+    prop_oneof![
+        2 => made_entry(),
+        1 => (path(), path()).prop_map(|(path, target)| Entry::Link(path, target)),
+    ]
+}
+
+fn check(lower: &[Entry], layer: &[Entry]) -> Result<(), TestCaseError> {
+    let mut model = Tree::default();
+    let mut good = Vec::new();
+    // Below is what can be made.
+    for entry in lower {
+        let before = model.clone();
+        match model.make(entry) {
+            Ok(()) => good.push(entry.clone()),
+            Err(Refused) => model = before,
+        }
+    }
+    let directory = tree(&[]);
+    apply(&written(&good), directory.path()).expect("each entry can be made");
+    prop_assert_eq!(described(directory.path()), model.lines());
+
+    let result = apply(&written(layer), directory.path());
+    match model.apply(layer) {
+        Ok(()) => {
+            prop_assert!(result.is_ok(), "{:?}", result);
+            prop_assert_eq!(described(directory.path()), model.lines());
+        }
+        Err(Refused) => prop_assert!(result.is_err(), "accepted"),
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    #[test]
+    fn r44_signs_remove_what_is_below_and_nothing_of_their_layer_in_any_order(
+        lower in vec(made_entry(), 0..12),
+        layer in vec(signed_entry(), 0..12),
+    ) {
+        check(&lower, &layer)?;
+    }
+
+    #[test]
+    fn a_hard_link_shares_with_its_layer_and_parts_from_what_is_below(
+        lower in vec(linked_entry(), 0..12),
+        layer in vec(linked_entry(), 0..12),
+    ) {
+        check(&lower, &layer)?;
+    }
+}

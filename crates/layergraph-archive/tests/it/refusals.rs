@@ -1,0 +1,244 @@
+//! What is refused, and what it cannot touch: the requirements R1 to R45 at the surface of
+//! [`unpack`](layergraph_archive::unpack).
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use layergraph_archive::{
+    ChangeKind, CompareOptions, Limits, PackError, UnpackError, UnpackOptions, changes, pack,
+    unpack,
+};
+use layergraph_tar::{Kind, NewMember};
+use tempfile::TempDir;
+
+use crate::support::{
+    Layer, apply, check_refused, check_unpack, layer, lines, listing_of, open, tree, view,
+};
+
+/// A tree inside a directory with things that must not change.
+struct Sandbox(TempDir);
+
+impl Sandbox {
+    fn new() -> Sandbox {
+        let place = TempDir::new().expect("a temporary directory");
+        let at = |path: &str| place.path().join(path);
+        fs::create_dir_all(at("outside/dir")).expect("a new directory");
+        fs::write(at("outside/secret"), "SECRET").expect("a new file");
+        let mode = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(at("outside/secret"), mode).expect("it is ours");
+        fs::create_dir(at("root")).expect("a new directory");
+        Sandbox(place)
+    }
+
+    fn root(&self) -> std::path::PathBuf {
+        self.0.path().join("root")
+    }
+
+    fn outside(&self) -> String {
+        self.0.path().join("outside").to_str().expect("UTF-8").to_owned()
+    }
+
+    /// Everything outside, with times.
+    fn state(&self) -> String {
+        let mut state = listing_of(Path::new(&self.outside()));
+        for path in ["outside", "outside/dir", "outside/secret"] {
+            let metadata = fs::metadata(self.0.path().join(path)).expect("it is there");
+            state += &format!("{path} {:?} {}\n", metadata.modified(), metadata.nlink());
+        }
+        state + &format!("{:?}", fs::read_dir(self.0.path()).expect("it is there").count())
+    }
+
+    /// Unpacks entries, accepted or not, and checks that nothing outside changed.
+    #[track_caller]
+    fn check(&self, entries: &[&str]) -> Result<(), UnpackError> {
+        let before = self.state();
+        let result = apply(&layer(entries), &self.root());
+        assert_eq!(self.state(), before, "{entries:?}");
+        result.map(drop)
+    }
+}
+
+#[test]
+fn r1_no_name_leads_out() {
+    let sandbox = Sandbox::new();
+    let absolute = format!("{}/new = x", sandbox.outside());
+    for entry in ["../new = x", "a/../../new = x", "../outside/secret = x", &absolute] {
+        sandbox.check(&[entry]).expect("it lands inside");
+    }
+    assert_eq!(sandbox.check(&["../../../../d/"]).is_ok(), true);
+    assert!(sandbox.root().join("new").exists() && sandbox.root().join("d").exists());
+}
+
+#[test]
+fn r1_r6_r7_no_link_leads_out() {
+    let outside = Sandbox::new();
+    let to = outside.outside();
+    for target in [&to, "../outside", "../../../../../../../.."] {
+        let link = format!("l -> {target}");
+        for entry in ["l/new = x", "l/dir/", "l/.wh.secret", "l/.wh..wh..opq", "l/s -> x", "l/"] {
+            let sandbox = Sandbox::new();
+            // The path inside the root may not exist; nothing outside changes in any case.
+            let _ = sandbox.check(&[&link, entry]);
+        }
+    }
+    for entry in ["l = x", "l/", "h => l"] {
+        let sandbox = Sandbox::new();
+        let link = format!("l -> {}/secret", sandbox.outside());
+        sandbox.check(&[&link, entry]).expect("the link itself is meant");
+    }
+}
+
+#[test]
+fn r1_a_link_of_a_layer_below_does_not_lead_out_either() {
+    let sandbox = Sandbox::new();
+    symlink(sandbox.outside(), sandbox.root().join("etc")).expect("a free name");
+    let _ = sandbox.check(&["etc/secret = x", "etc/.wh.dir", "etc/dir/"]);
+}
+
+#[test]
+fn r6_metadata_of_a_link_is_set_on_the_link() {
+    let sandbox = Sandbox::new();
+    let before = sandbox.state();
+    let mut entries = Layer::new();
+    let target = format!("{}/secret", sandbox.outside());
+    let member = entries.member(b"l", Kind::Symlink);
+    entries.add(&NewMember { link: target.as_bytes(), mode: 0o7777, ..member }, b"");
+    apply(&entries.finish(), &sandbox.root()).expect("a good layer");
+    assert_eq!(sandbox.state(), before);
+}
+
+#[test]
+fn r7_a_hard_link_goes_to_an_object_inside_only() {
+    for target in ["../outside/secret", "l/secret", "/etc/passwd", "none", "d", ".", "..", "h"] {
+        let sandbox = Sandbox::new();
+        let link = format!("l -> {}", sandbox.outside());
+        let refused = sandbox.check(&[&link, "d/", &format!("h => {target}")]);
+        assert!(matches!(refused, Err(UnpackError::HardLink { .. })), "{target}: {refused:?}");
+    }
+}
+
+#[test]
+fn r9_the_root_can_only_be_a_directory() {
+    for path in [".", "./", "/", ""] {
+        for kind in [Kind::File, Kind::Symlink, Kind::Fifo] {
+            let mut entries = Layer::new();
+            let path = if path.is_empty() { "a/.." } else { path };
+            let member = entries.member(path.as_bytes(), kind);
+            entries.add(&NewMember { link: b"x", ..member }, b"");
+            let message = check_refused(&["f = 1"], &entries.finish());
+            assert!(message.contains("root can only be a directory"), "{message}");
+        }
+    }
+    check_unpack(&["f = 1"], &["./", "g = 2"], &["f = 1", "g = 2"]);
+}
+
+#[test]
+fn r12_a_whiteout_has_a_name_and_is_no_directory() {
+    for path in [".wh.", "d/.wh..", ".wh...", ".wh.d/f = 1", "a/.wh.b/c/"] {
+        let message = check_refused(&["d/", "d/f = 1"], &layer(&[path]));
+        assert!(message.contains("refused the name"), "{message}");
+    }
+}
+
+#[test]
+fn r25_what_follows_the_end_is_not_applied_and_what_lacks_is_an_error() {
+    let (first, second) = (layer(&["f = 1"]), layer(&["g = 2"]));
+    let directory = tree(&[]);
+    apply(&[&first[..], &second[..]].concat(), directory.path()).expect("a good layer");
+    assert_eq!(lines(directory.path()), ["f = 1"]);
+    // Without an end marker, and without the padding of the last member.
+    let data = "f = 1".len() + 512 - "f = ".len();
+    check_accepted(&first[..1024]);
+    check_accepted(&first[..data]);
+    for cut in [1, 100, 511, 512, data - 1] {
+        check_refused(&[], &first[..cut]);
+    }
+    assert!(check_refused(&[], b"").contains("empty"));
+}
+
+#[track_caller]
+fn check_accepted(tar: &[u8]) {
+    let directory = tree(&[]);
+    apply(tar, directory.path()).expect("a good layer");
+    assert_eq!(lines(directory.path()), ["f = 1"]);
+}
+
+#[test]
+fn r32_each_limit_is_kept_and_named() {
+    let tar = layer(&["a/b/c/d = 12345", "e = 12345", "f = 1"]);
+    let check = |limits: Limits, what: &str| {
+        let directory = tree(&[]);
+        let mut options = UnpackOptions::default();
+        options.limits = limits;
+        let refused = unpack(&mut tar.as_slice(), &open(directory.path()), &options);
+        match refused {
+            Err(UnpackError::Limit { what: named, .. }) => assert!(named.contains(what), "{named}"),
+            other => panic!("{what}: {other:?}"),
+        }
+    };
+    let limits = Limits::default;
+    check({ let mut l = limits(); l.entries = 2; l }, "entries");
+    check({ let mut l = limits(); l.unpacked_bytes = 10; l }, "bytes");
+    check({ let mut l = limits(); l.depth = 3; l }, "directories");
+    check({ let mut l = limits(); l.directory_bytes = 300; l }, "memory");
+}
+
+#[test]
+fn r41_a_device_0_0_is_refused() {
+    let mut entries = Layer::new();
+    let member = entries.member(b"gone", Kind::CharDevice);
+    entries.add(&member, b"");
+    let message = check_refused(&["gone = 1"], &entries.finish());
+    assert!(message.contains("whiteout"), "{message}");
+}
+
+#[test]
+fn r43_a_device_number_that_linux_lacks_is_refused() {
+    for device in [(1 << 12, 0), (0, 1 << 20), (u32::MAX, u32::MAX)] {
+        let mut entries = Layer::new();
+        let member = entries.member(b"device", Kind::BlockDevice);
+        entries.add(&NewMember { device, ..member }, b"");
+        let message = check_refused(&[], &entries.finish());
+        assert!(message.contains("there is no device"), "{message}");
+    }
+}
+
+#[test]
+fn r45_a_pipe_in_the_place_of_a_file_is_replaced_and_never_opened() {
+    let mut entries = Layer::new();
+    let member = entries.member(b"p", Kind::Fifo);
+    entries.add(&member, b"");
+    let directory = tree(&[]);
+    apply(&entries.finish(), directory.path()).expect("a good layer");
+    apply(&layer(&["p = data"]), directory.path()).expect("a good layer");
+    assert_eq!(lines(directory.path()), ["p = data"]);
+}
+
+#[test]
+fn names_that_a_layer_cannot_hold_are_not_packed_and_nothing_is_written() {
+    for name in [".wh.x", ".wh..wh..opq", ".wh."] {
+        let directory = tree(&["a = 1"]);
+        fs::create_dir(directory.path().join("d")).expect("a free name");
+        fs::write(directory.path().join("d").join(name), "").expect("a free name");
+        let tree = view(directory.path());
+        let list = changes(&tree, None, &CompareOptions::default()).expect("a readable tree");
+        let mut out = Vec::new();
+        let refused = pack(&tree, &list, &mut out);
+        assert!(matches!(refused, Err(PackError::Name { .. })), "{name}: {refused:?}");
+        assert!(out.is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn sockets_are_left_out_of_a_layer_and_named() {
+    let directory = tree(&["f = 1"]);
+    let path = directory.path().join("socket");
+    let _socket = std::os::unix::net::UnixListener::bind(path).expect("a free name");
+    let tree = view(directory.path());
+    let list = changes(&tree, None, &CompareOptions::default()).expect("a readable tree");
+    assert_eq!(list.iter().filter(|change| change.kind == ChangeKind::Added).count(), 2);
+    let packed = pack(&tree, &list, &mut Vec::new()).expect("the rest can be packed");
+    assert_eq!(packed.sockets, [Path::new("socket")]);
+    assert_eq!(packed.entries, 1);
+}

@@ -1,0 +1,182 @@
+//! Trees and layers from a few words, and back.
+//!
+//! An object is a line: `d/` a directory, `f = text` a file, `l -> target` a symbolic link,
+//! `h => f` a further name of the file `f`. In a layer `.wh.f` and `.wh..wh..opq` are signs.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use layergraph_archive::{
+    UnpackError, UnpackOptions, Unpacked, View, changes, listing, pack, unpack,
+};
+use layergraph_fs::Dir;
+use layergraph_tar::{Kind, NewMember, Writer};
+use tempfile::TempDir;
+
+/// When all objects of a described tree were modified.
+pub(crate) fn moment() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 5)
+}
+
+pub(crate) fn open(path: &Path) -> Dir {
+    Dir::open(path).expect("the directory is there")
+}
+
+pub(crate) fn view(path: &Path) -> View {
+    View::new(open(path))
+}
+
+/// Who runs the tests: what is made by them belongs to these.
+pub(crate) fn me() -> (u32, u32) {
+    let directory = TempDir::new().expect("a temporary directory");
+    let metadata = fs::metadata(directory.path()).expect("it was just made");
+    (metadata.uid(), metadata.gid())
+}
+
+/// Writes a layer.
+pub(crate) struct Layer(Writer<Vec<u8>>, (u32, u32));
+
+impl Layer {
+    pub(crate) fn new() -> Layer {
+        Layer(Writer::new(Vec::new()), me())
+    }
+
+    /// Makes a member that the user who runs the tests may have.
+    pub(crate) fn member<'a>(&self, path: &'a [u8], kind: Kind) -> NewMember<'a> {
+        let mode = if kind == Kind::Directory { 0o755 } else { 0o644 };
+        let (uid, gid) = self.1;
+        NewMember { mode, uid, gid, mtime: moment(), ..NewMember::new(path, kind) }
+    }
+
+    pub(crate) fn add(&mut self, member: &NewMember<'_>, data: &[u8]) {
+        let member = NewMember { size: data.len() as u64, ..*member };
+        self.0.append(&member, data).expect("a member that can be written");
+    }
+
+    pub(crate) fn line(&mut self, line: &str) {
+        if let Some((path, text)) = line.split_once(" = ") {
+            let member = self.member(path.as_bytes(), Kind::File);
+            self.add(&member, text.as_bytes());
+        } else if let Some((path, target)) = line.split_once(" -> ") {
+            let member = self.member(path.as_bytes(), Kind::Symlink);
+            self.add(&NewMember { link: target.as_bytes(), ..member }, b"");
+        } else if let Some((path, target)) = line.split_once(" => ") {
+            let member = self.member(path.as_bytes(), Kind::HardLink);
+            self.add(&NewMember { link: target.as_bytes(), ..member }, b"");
+        } else {
+            let kind = if line.ends_with('/') { Kind::Directory } else { Kind::File };
+            let member = self.member(line.as_bytes(), kind);
+            self.add(&member, b"");
+        }
+    }
+
+    pub(crate) fn finish(self) -> Vec<u8> {
+        self.0.finish().expect("a vector takes it")
+    }
+}
+
+/// Writes a layer of lines.
+pub(crate) fn layer(lines: &[&str]) -> Vec<u8> {
+    let mut layer = Layer::new();
+    for line in lines {
+        layer.line(line);
+    }
+    layer.finish()
+}
+
+pub(crate) fn apply(tar: &[u8], to: &Path) -> Result<Unpacked, UnpackError> {
+    unpack(&mut &*tar, &open(to), &UnpackOptions::default())
+}
+
+/// Makes a tree of lines.
+pub(crate) fn tree(lines: &[&str]) -> TempDir {
+    let directory = TempDir::new().expect("a temporary directory");
+    let set = fs::set_permissions(
+        directory.path(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    );
+    set.expect("it is ours");
+    apply(&layer(lines), directory.path()).expect("a plain tree");
+    directory
+}
+
+/// Describes a tree, sorted by path.
+pub(crate) fn lines(path: &Path) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in listing_of(path).lines().skip(1) {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [name, kind, .., first, _] = fields[..] else { panic!("a line has eight fields") };
+        lines.push(match kind {
+            "d" => format!("{name}/"),
+            "l" => format!("{name} -> {}", fields[4]),
+            "f" if first != "-" => format!("{name} => {first}"),
+            "f" => {
+                let text = fs::read(path.join(name)).expect("a file without odd names");
+                format!("{name} = {}", String::from_utf8_lossy(&text))
+            }
+            kind => format!("{name} {kind}"),
+        });
+    }
+    lines
+}
+
+pub(crate) fn listing_of(path: &Path) -> String {
+    listing_of_view(&view(path))
+}
+
+pub(crate) fn listing_of_view(view: &View) -> String {
+    let mut text = Vec::new();
+    listing(view, &mut text).expect("the tree can be read");
+    String::from_utf8(text).expect("a listing is ASCII")
+}
+
+/// Applies a layer to a tree and compares what comes of it.
+#[track_caller]
+pub(crate) fn check_unpack(before: &[&str], entries: &[&str], after: &[&str]) {
+    let directory = tree(before);
+    apply(&layer(entries), directory.path()).expect("a good layer");
+    assert_eq!(lines(directory.path()), after, "{before:?} and {entries:?}");
+}
+
+/// Applies a layer that must be refused, and returns the message.
+#[track_caller]
+pub(crate) fn check_refused(before: &[&str], tar: &[u8]) -> String {
+    let directory = tree(before);
+    let error = apply(tar, directory.path()).expect_err("it must be refused");
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// Lists the changes between two trees.
+pub(crate) fn changes_between(upper: &Path, lower: Option<&Path>) -> Vec<String> {
+    let lower = lower.map(view);
+    let changes = changes(&view(upper), lower.as_ref(), &Default::default());
+    changes.expect("trees that can be read").iter().map(ToString::to_string).collect()
+}
+
+/// Packs what makes `upper` of `lower`.
+pub(crate) fn pack_of(upper: &Path, lower: Option<&Path>) -> Vec<u8> {
+    let (upper, lower) = (view(upper), lower.map(view));
+    let changes = changes(&upper, lower.as_ref(), &Default::default()).expect("readable trees");
+    let mut layer = Vec::new();
+    pack(&upper, &changes, &mut layer).expect("a tree that a layer can hold");
+    layer
+}
+
+/// Copies a tree with everything.
+pub(crate) fn copy(path: &Path) -> TempDir {
+    let directory = TempDir::new().expect("a temporary directory");
+    let parent = open(path.parent().expect("a tree in a directory"));
+    let name = path.file_name().expect("a tree with a name");
+    let to = open(directory.path());
+    layergraph_fs::copy_tree(&parent, name, &to, OsStr::new("copy")).expect("a copy");
+    directory
+}

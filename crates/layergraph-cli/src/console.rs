@@ -1,0 +1,62 @@
+//! What is said beside the result: notes and warnings on stderr.
+
+use std::io::{self, Write};
+
+use layergraph_archive::Ownership;
+use nix::unistd::Uid;
+
+use crate::args::HowOwned;
+use crate::report::{chain, printable};
+
+/// Where notes and warnings go.
+#[derive(Debug)]
+pub(crate) struct Console {
+    quiet: bool,
+}
+
+impl Console {
+    pub(crate) fn new(quiet: bool) -> Console {
+        Console { quiet }
+    }
+
+    /// Says something that is good to know, unless nobody wants to.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet {
+            say(&format!("layergraph: note: {}", printable(text)));
+        }
+    }
+
+    /// Says what went wrong without keeping the command from its work.
+    pub(crate) fn warn(&self, attempted: &str, error: &dyn std::error::Error) {
+        let text = format!("{attempted}: {}", chain(error));
+        say(&format!("layergraph: warning: {}", printable(&text)));
+    }
+
+    /// Returns the ownership that was asked for, else the one for this user, and says so where
+    /// that is not what a layer states.
+    pub(crate) fn ownership(&self, asked: Option<HowOwned>, consequence: &str) -> Ownership {
+        match asked {
+            Some(how) => how.into(),
+            None if Uid::effective().is_root() => Ownership::Preserve,
+            None => {
+                self.note(&format!(
+                    "not root, so ownership is squashed: {consequence} (--ownership)"
+                ));
+                Ownership::Squash
+            }
+        }
+    }
+}
+
+/// Writes a line to stderr. If nobody can hear it, that is not worth failing.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Prints a number with the noun it counts.
+pub(crate) fn count(number: u64, one: &str, many: &str) -> String {
+    match number {
+        1 => format!("1 {one}"),
+        _ => format!("{number} {many}"),
+    }
+}

@@ -1,0 +1,189 @@
+//! Where results go: stdout, or a file that appears whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use layergraph_fs::{AtomicFile, Durability};
+use serde::Serialize;
+
+use crate::console::Console;
+use crate::place::{Place, argument, tree_around};
+use crate::report::Why;
+
+/// The mode of a file that is made, less the umask.
+const MODE: u32 = 0o644;
+
+/// Where a layer is written.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// Stdout, a device or a named pipe: whatever is written is there.
+    Stream(File),
+    /// A file that gets its name by [`finish`](Output::finish).
+    Whole(AtomicFile),
+}
+
+impl Output {
+    /// Opens `file`, or stdout if there is none, for something made of `trees`, of which it must not
+    /// become a part.
+    pub(crate) fn open(
+        file: Option<&Path>,
+        trees: &[&Path],
+        console: &Console,
+    ) -> Result<Output, Why> {
+        let Some(path) = file else {
+            let stdout = stdout()?;
+            if stdout.is_terminal() {
+                return Err(Why::Usage("a layer is not for a terminal: give -o FILE"));
+            }
+            // A file that the shell opened there. What has no path is in no tree.
+            if let Ok(path) = fs::canonicalize("/proc/self/fd/1") {
+                refuse_inside(&path, trees)?;
+            }
+            return Ok(Output::Stream(stdout));
+        };
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => {
+                let error = io::ErrorKind::IsADirectory.into();
+                return Err(argument("open", path, error));
+            }
+            Ok(metadata) if !metadata.is_file() => {
+                // Never replaced: it is /dev/null, or somebody waits at its other end.
+                let stream = OpenOptions::new().write(true).open(path);
+                let stream = stream.map_err(|error| argument("open", path, error))?;
+                return Ok(Output::Stream(stream));
+            }
+            // What is wrong with the path, looking for the place will tell.
+            Ok(_) | Err(_) => {}
+        }
+        let place = Place::find(path)?;
+        refuse_inside(&place.parent.path().join(&place.name), trees)?;
+        place.sweep(console);
+        let file = AtomicFile::create(&place.parent, &place.name, MODE)?;
+        Ok(Output::Whole(file))
+    }
+
+    /// Gives the file its name. Without it, nothing stays of a file.
+    pub(crate) fn finish(self) -> Result<(), Why> {
+        match self {
+            Output::Stream(_) => Ok(()),
+            Output::Whole(file) => Ok(file.commit(Durability::Full)?),
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Output::Stream(file) => file.write(bytes),
+            Output::Whole(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Output::Stream(file) => file.flush(),
+            Output::Whole(file) => file.flush(),
+        }
+    }
+}
+
+/// Refuses a file in one of the trees: what is written to it would have to be in it.
+fn refuse_inside(file: &Path, trees: &[&Path]) -> Result<(), Why> {
+    let directory = file.parent().unwrap_or(file);
+    match tree_around(directory, trees)? {
+        None => Ok(()),
+        Some(_) => Err(Why::Usage(
+            "the layer would be a part of what it is made of: write it elsewhere",
+        )),
+    }
+}
+
+/// Returns stdout without the buffer of the standard library, which writes line by line.
+pub(crate) fn stdout() -> Result<File, Why> {
+    let handle = io::stdout().as_fd().try_clone_to_owned();
+    handle.map(File::from).map_err(Why::Output)
+}
+
+/// Prints the one JSON document of `--json`.
+pub(crate) fn print_json(document: &impl Serialize) -> Result<(), Why> {
+    let mut text = serde_json::to_vec(document).map_err(|error| Why::Output(error.into()))?;
+    text.push(b'\n');
+    stdout()?.write_all(&text).map_err(Why::Output)
+}
+
+/// A path in JSON: lossily as text, and exactly where that is not the same.
+#[derive(Debug, Serialize)]
+pub(crate) struct JsonPath {
+    path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_b64: Option<String>,
+}
+
+impl JsonPath {
+    /// Prints a path within a tree, whose root is `/`.
+    pub(crate) fn in_tree(path: &Path) -> JsonPath {
+        let path = Path::new("/").join(path);
+        let bytes = path.as_os_str().as_bytes();
+        JsonPath {
+            path: String::from_utf8_lossy(bytes).into_owned(),
+            path_b64: path.to_str().is_none().then(|| base64(bytes)),
+        }
+    }
+}
+
+/// Prints bytes in base64 with padding (RFC 4648, section 4).
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let mut bits = [0; 4];
+        bits[1..=group.len()].copy_from_slice(group);
+        let bits = u32::from_be_bytes(bits);
+        for place in 0..4 {
+            let digit = (bits >> (18 - 6 * place)) & 63;
+            text.push(match place <= group.len() {
+                true => DIGITS[digit as usize].into(),
+                false => '=',
+            });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    /// The test vectors of RFC 4648, section 10.
+    #[test]
+    fn base64_is_that_of_the_rfc() {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+        assert_eq!(base64(&[0xff, 0xfe, 0xfd]), "//79");
+    }
+
+    #[test]
+    fn a_path_that_is_not_utf8_is_given_exactly_as_well() -> serde_json::Result<()> {
+        let json = |path: &OsStr| serde_json::to_string(&JsonPath::in_tree(Path::new(path)));
+        assert_eq!(json(OsStr::new("run/s"))?, r#"{"path":"/run/s"}"#);
+        assert_eq!(
+            json(OsStr::from_bytes(b"\xff"))?,
+            "{\"path\":\"/\u{fffd}\",\"path_b64\":\"L/8=\"}"
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! `layergraph unpack`: applies a layer to a directory.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use layergraph_archive::codec::{DecodeOptions, decode};
+use layergraph_archive::{Ownership, UnpackOptions, Unpacked, unpack, unpack_atomic};
+use layergraph_fs::{Dir, Durability};
+use serde::Serialize;
+
+use crate::args;
+use crate::console::{Console, count};
+use crate::output::print_json;
+use crate::place::{Place, argument, open_dir};
+use crate::report::{Failure, Status, Why};
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Document {
+    entries: u64,
+    size: u64,
+    dropped_xattrs: u64,
+    recorded_nodes: u64,
+}
+
+pub(crate) fn run(args: &args::Unpack, json: bool, console: &Console) -> Result<(), Failure> {
+    let consequence = "owners, modes and devices are recorded in extended attributes";
+    let ownership = console.ownership(args.ownership, consequence);
+    let (layer, dir) = (args.layer.display(), args.dir.display());
+    attempt(args, ownership, json, console).map_err(|why| Failure {
+        attempted: match is_stdin(&args.layer) {
+            true => format!("unpack stdin to {dir}"),
+            false => format!("unpack {layer} to {dir}"),
+        },
+        hint: hint(&why, args, ownership),
+        why,
+    })
+}
+
+fn attempt(
+    args: &args::Unpack,
+    ownership: Ownership,
+    json: bool,
+    console: &Console,
+) -> Result<(), Why> {
+    let layer = open_layer(&args.layer)?;
+    let mut options = UnpackOptions::default();
+    options.ownership = ownership;
+    let done = match way(args)? {
+        Way::InPlace(dir) => unpack(&mut plain(layer)?, &dir, &options)?,
+        Way::AtOnce(place) => {
+            place.sweep(console);
+            let Place { parent, name, .. } = &place;
+            unpack_atomic(&mut plain(layer)?, parent, name, &options, Durability::None)?
+        }
+    };
+    tell(&done, console);
+    if json {
+        print_json(&Document {
+            entries: done.entries,
+            size: done.size,
+            dropped_xattrs: done.dropped_xattrs,
+            recorded_nodes: done.recorded_nodes,
+        })?;
+    }
+    Ok(())
+}
+
+fn is_stdin(layer: &Path) -> bool {
+    layer == Path::new("-")
+}
+
+fn open_layer(layer: &Path) -> Result<File, Why> {
+    if is_stdin(layer) {
+        let handle = io::stdin().as_fd().try_clone_to_owned();
+        return handle.map(File::from).map_err(Why::Layer);
+    }
+    File::open(layer).map_err(|error| argument("open", layer, error))
+}
+
+/// Reads a layer as plain bytes, whatever it is packed with.
+fn plain(layer: File) -> Result<impl Read, Why> {
+    decode(layer, &DecodeOptions::default()).map_err(Why::Layer)
+}
+
+/// How the layer gets into the directory.
+enum Way {
+    /// Entry by entry.
+    InPlace(Dir),
+    /// Into a new directory that then appears at the place.
+    AtOnce(Place),
+}
+
+fn way(args: &args::Unpack) -> Result<Way, Why> {
+    if !args.atomic && args.dir.exists() {
+        return Ok(Way::InPlace(open_dir(&args.dir)?));
+    }
+    let place = Place::find(&args.dir)?;
+    if place.is_taken {
+        // The kernel refuses that too (EBUSY), but only when all is unpacked.
+        let here = open_dir(&args.dir)?.metadata_here()?.filesystem;
+        if here != place.parent.metadata_here()?.filesystem {
+            return Err(Why::Unsupported("a mount point cannot be replaced"));
+        }
+    }
+    Ok(Way::AtOnce(place))
+}
+
+/// Says what of the layer is not in the tree as the layer has it.
+fn tell(done: &Unpacked, console: &Console) {
+    if done.dropped_xattrs > 0 {
+        let what = count(
+            done.dropped_xattrs,
+            "extended attribute was",
+            "extended attributes were",
+        );
+        console.note(&format!(
+            "{what} left out: of overlayfs, or such as only root may set"
+        ));
+    }
+    if done.recorded_nodes > 0 {
+        let what = count(
+            done.recorded_nodes,
+            "device or named pipe was",
+            "devices and named pipes were",
+        );
+        console.note(&format!("{what} recorded and not made"));
+    }
+}
+
+fn hint(why: &Why, args: &args::Unpack, ownership: Ownership) -> Option<String> {
+    let fixed = match (why, why.status()) {
+        (Why::Unpack(_), Status::NotPermitted) if ownership == Ownership::Preserve => {
+            "run as root, or with --ownership squash"
+        }
+        (Why::Unsupported(_), _) => "unpack without --atomic",
+        (Why::Unpack(_), Status::NoSpace) if args.atomic => {
+            "--atomic needs room for a copy of the directory, which is as it was"
+        }
+        _ => match why.hint() {
+            Some(hint) => return Some(hint),
+            None if matches!(why, Why::Unpack(_)) && !args.atomic && args.dir.exists() => {
+                "the directory holds what was unpacked until then; --atomic leaves it as it was"
+            }
+            None => return None,
+        },
+    };
+    Some(fixed.to_owned())
+}

@@ -1,0 +1,133 @@
+//! The way down a tree that somebody is walking, by handle, with few of them open.
+//!
+//! Each directory on the way is held open, so that whatever is renamed meanwhile, the walk acts on
+//! the directories it entered. In a deep tree only the last ones stay open; those above are opened
+//! again through `..` on the way back, and must then be the same directories.
+
+use std::ffi::OsString;
+
+use rustix::io::Errno;
+
+use crate::{Dir, Result};
+
+/// How many directories above the one the walk is in are held open, besides the first.
+const HELD: usize = 32;
+
+/// A way down a tree, with a `T` for each directory on it.
+pub(crate) struct Trail<T> {
+    /// The directories above, the first one first.
+    above: Vec<Above<T>>,
+    here: Dir,
+    state: T,
+}
+
+struct Above<T> {
+    handle: Handle,
+    state: T,
+    /// What the next directory on the way is called in this one.
+    next: OsString,
+}
+
+enum Handle {
+    Open(Dir),
+    /// Closed for now: its file system and inode.
+    Closed((u64, u64)),
+}
+
+/// A directory that [`Trail::leave`] has left.
+pub(crate) struct Left {
+    pub(crate) name: OsString,
+}
+
+impl<T> Trail<T> {
+    /// Begins in `top`.
+    pub(crate) fn new(top: Dir, state: T) -> Trail<T> {
+        Trail {
+            above: Vec::new(),
+            here: top,
+            state,
+        }
+    }
+
+    /// Returns the directory the walk is in.
+    pub(crate) fn here(&self) -> &Dir {
+        &self.here
+    }
+
+    /// Returns what belongs to the directory the walk is in.
+    pub(crate) fn state(&mut self) -> &mut T {
+        &mut self.state
+    }
+
+    /// Goes down into `dir`, which is called `name` here.
+    pub(crate) fn enter(&mut self, name: OsString, dir: Dir, state: T) -> Result<()> {
+        // The first one stays open: nothing says that its parent may be opened.
+        if let Some(far) = self.above.len().checked_sub(HELD)
+            && far > 0
+            && let Handle::Open(dir) = &self.above[far].handle
+        {
+            self.above[far].handle = Handle::Closed(dir.metadata_here()?.id());
+        }
+        self.above.push(Above {
+            handle: Handle::Open(std::mem::replace(&mut self.here, dir)),
+            state: std::mem::replace(&mut self.state, state),
+            next: name,
+        });
+        Ok(())
+    }
+
+    /// Goes back up, and returns the directory that was left; nothing where the walk is back in
+    /// its first directory.
+    ///
+    /// # Errors
+    ///
+    /// `ESTALE` where the directory to be left has been moved to another parent. `EACCES` where it
+    /// may not be searched. The walk is where it was, and can be told to leave again.
+    pub(crate) fn leave(&mut self) -> Result<Option<Left>> {
+        if let Some(Above {
+            handle: Handle::Closed(id),
+            ..
+        }) = self.above.last()
+        {
+            let parent = self.here.open_parent(self.path_above())?;
+            if parent.metadata_here()?.id() != *id {
+                return Err(self.here.here().error("openat", Errno::STALE));
+            }
+            if let Some(above) = self.above.last_mut() {
+                above.handle = Handle::Open(parent);
+            }
+        }
+        let Some(above) = self.above.pop() else {
+            return Ok(None);
+        };
+        let Handle::Open(parent) = above.handle else {
+            unreachable!("the directory above was opened before");
+        };
+        self.here = parent;
+        self.state = above.state;
+        Ok(Some(Left { name: above.next }))
+    }
+
+    /// The path of the directory above, for messages.
+    fn path_above(&self) -> std::path::PathBuf {
+        let mut levels = self.above.iter();
+        let Some(Above {
+            handle: Handle::Open(first),
+            next,
+            ..
+        }) = levels.next()
+        else {
+            return std::path::PathBuf::new();
+        };
+        let mut path = first.path().to_owned();
+        let mut name = next;
+        for level in levels {
+            path = match crate::dir::shown(path, name) {
+                Ok(path) => path,
+                Err(cut) => return cut,
+            };
+            name = &level.next;
+        }
+        path
+    }
+}
