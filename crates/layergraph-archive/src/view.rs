@@ -311,7 +311,9 @@ impl<'a> ViewDir<'a> {
             Some(entry) => self.dir_of(entry).xattrs(&entry.name)?,
             None => self.parts[0].dir.xattrs(OsStr::new("."))?,
         };
-        let View { dialect, ownership, .. } = self.view;
+        let View {
+            dialect, ownership, ..
+        } = self.view;
         attributes.retain(|(key, _)| {
             let is_sign = *dialect != Dialect::Plain && is_overlay(key.as_bytes());
             let is_record = *ownership == Ownership::Squash && key == OverrideStat::name();

@@ -147,7 +147,10 @@ mod tests {
 
     #[test]
     fn global_options_stand_before_and_behind_the_command() {
-        for line in ["layergraph --json -q listing d", "layergraph listing d --json --quiet"] {
+        for line in [
+            "layergraph --json -q listing d",
+            "layergraph listing d --json --quiet",
+        ] {
             let args = Args::try_parse_from(line.split(' ')).expect("these are the options");
             assert!(args.json && args.quiet);
         }

@@ -31,7 +31,10 @@ pub(crate) fn run(args: &args::Pack, json: bool, console: &Console) -> Result<()
 }
 
 fn attempt(args: &args::Pack, json: bool, console: &Console) -> Result<(), Why> {
-    let file = args.output.as_deref().filter(|file| *file != Path::new("-"));
+    let file = args
+        .output
+        .as_deref()
+        .filter(|file| *file != Path::new("-"));
     if json && file.is_none() {
         return Err(Why::Usage("--json needs -o FILE: the layer takes stdout"));
     }
@@ -58,7 +61,11 @@ fn attempt(args: &args::Pack, json: bool, console: &Console) -> Result<(), Why> 
         print_json(&Document {
             entries: packed.entries,
             size: packed.size,
-            sockets: packed.sockets.iter().map(|path| JsonPath::in_tree(path)).collect(),
+            sockets: packed
+                .sockets
+                .iter()
+                .map(|path| JsonPath::in_tree(path))
+                .collect(),
         })?;
     }
     Ok(())

@@ -140,7 +140,10 @@ mod tests {
             assert_eq!(place.name, "new");
         }
         let missing = Place::find(&home.path().join("no/new"));
-        assert!(matches!(missing, Err(Why::NoDirectory { .. })), "{missing:?}");
+        assert!(
+            matches!(missing, Err(Why::NoDirectory { .. })),
+            "{missing:?}"
+        );
         let nameless = Place::find(&home.path().join("no/.."));
         assert!(matches!(nameless, Err(Why::Argument(_))), "{nameless:?}");
         Ok(())
@@ -148,7 +151,10 @@ mod tests {
 
     #[test]
     fn the_root_directory_is_no_place() {
-        assert!(matches!(Place::find(Path::new("/")), Err(Why::Unsupported(_))));
+        assert!(matches!(
+            Place::find(Path::new("/")),
+            Err(Why::Unsupported(_))
+        ));
     }
 
     #[test]

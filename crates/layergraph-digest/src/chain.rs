@@ -132,7 +132,10 @@ mod tests {
 
     fn check(diff_ids: &[&str], expected: &[&str]) {
         let diff_ids: Vec<DiffId> = diff_ids.iter().map(|id| id.parse().unwrap()).collect();
-        let texts: Vec<String> = chain_ids(&diff_ids).iter().map(ChainId::to_string).collect();
+        let texts: Vec<String> = chain_ids(&diff_ids)
+            .iter()
+            .map(ChainId::to_string)
+            .collect();
         assert_eq!(texts, expected);
     }
 
@@ -146,12 +149,26 @@ mod tests {
     fn chain_ids_are_those_of_the_image_spec() {
         check(&[], &[]);
         check(&[EMPTY], &[EMPTY]);
-        check(&[EMPTY, ABC, ABC], &[EMPTY, "sha256:a893da35bd22286079f2f3931516d3423eb9b4945f2379e0f8a501ec3d665dd6", "sha256:5ec9348848fd45cca2ad39be19fd612c40c8e705eb15a8db8415789f1ead1613"]);
+        check(
+            &[EMPTY, ABC, ABC],
+            &[
+                EMPTY,
+                "sha256:a893da35bd22286079f2f3931516d3423eb9b4945f2379e0f8a501ec3d665dd6",
+                "sha256:5ec9348848fd45cca2ad39be19fd612c40c8e705eb15a8db8415789f1ead1613",
+            ],
+        );
     }
 
     #[test]
     fn a_chain_id_above_the_lowest_is_sha256_whatever_the_diff_ids_are() {
-        check(&[ABC_512, EMPTY, ABC_512], &[ABC_512, "sha256:b811e900bcea2df12f6299eee8ba98c0c19a2560c60922ef8311b56482809da3", "sha256:56179bd7e36dced6fa5d2798ab4d75b630ded58ce4958df0a64d18748220cce0"]);
+        check(
+            &[ABC_512, EMPTY, ABC_512],
+            &[
+                ABC_512,
+                "sha256:b811e900bcea2df12f6299eee8ba98c0c19a2560c60922ef8311b56482809da3",
+                "sha256:56179bd7e36dced6fa5d2798ab4d75b630ded58ce4958df0a64d18748220cce0",
+            ],
+        );
     }
 
     #[test]

@@ -1,47 +1,93 @@
-//! The looser digests of 2015, as old stores kept them in their `checksum` files.
+//! Digests as the original program of 2015 took them: its `checksum` files hold them.
 //!
-//! The original program took any number of digits in either case, and any text that contains a
-//! tarsum. This module answers as it did. Its results are types of their own, so that none of them
-//! passes for a [`Digest`].
+//! It looked at the form only. Any number of digits would do, upper case too, and everything in
+//! which a tarsum can be found. So a [`Checksum`] is a text to keep and to show; only a text that
+//! is a [`Digest`] as well can be compared with bytes.
 
 use std::fmt;
 
-use crate::{Algorithm, Digest};
+use crate::{Algorithm, Digest, ParseDigestError};
 
-/// A text that the original program took for a digest.
+/// A text that the original program accepts as a digest, kept as it is.
 ///
-/// It names bytes only if [`digest`](Self::digest) gives one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// It comes from [`parse_checksum`]. It may hold blanks, slashes and any other character, so it is
+/// not safe to use in a path.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Checksum(String);
 
+/// Why the original program refuses a text as a digest. The texts are its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseChecksumError {
+    /// The text is not a name, a colon and hex digits, and there is no tarsum in it.
+    #[error("invalid checksum digest format")]
+    InvalidFormat,
+    /// The name before the colon is not exactly one of [`Algorithm::ALL`].
+    #[error("unsupported digest algorithm")]
+    UnsupportedAlgorithm,
+}
+
+/// Reads a digest as leniently as the original program.
+///
+/// ```
+/// use layergraph_digest::{Digest, parse_checksum};
+///
+/// // Far too short, and yet a checksum. It is no digest.
+/// let checksum = parse_checksum("sha256:A")?;
+/// assert_eq!(checksum.as_str(), "sha256:A");
+/// assert!(checksum.to_digest().is_err());
+///
+/// let error = parse_checksum("sha1:abc").unwrap_err();
+/// assert_eq!(error.to_string(), "unsupported digest algorithm");
+/// # Ok::<(), layergraph_digest::ParseChecksumError>(())
+/// ```
+pub fn parse_checksum(text: &str) -> Result<Checksum, ParseChecksumError> {
+    if find_tarsum(text).is_some() {
+        return Ok(Checksum(text.to_owned()));
+    }
+    // As the expression `^[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+$`.
+    let (name, hex) = text
+        .split_once(':')
+        .filter(|(name, _)| is_all(name, |c| c.is_ascii_alphanumeric() || b"-_+.".contains(&c)))
+        .filter(|(_, hex)| is_all(hex, |c| c.is_ascii_hexdigit()))
+        .ok_or(ParseChecksumError::InvalidFormat)?;
+    name.parse::<Algorithm>()
+        .map(|_| Checksum(format!("{name}:{hex}")))
+        .map_err(|_| ParseChecksumError::UnsupportedAlgorithm)
+}
+
 impl Checksum {
-    /// Returns the text, unchanged.
+    /// Returns the whole text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Returns what stands before the first colon.
+    /// Returns what stands before the first colon, for a tarsum not only its algorithm.
     pub fn algorithm(&self) -> &str {
-        self.0
-            .split_once(':')
-            .map_or("", |(algorithm, _)| algorithm)
+        self.split().0
     }
 
-    /// Returns what stands behind the first colon.
+    /// Returns what stands behind the first colon, which may be more than digits.
     pub fn hex(&self) -> &str {
-        self.0.split_once(':').map_or("", |(_, hex)| hex)
+        self.split().1
     }
 
-    /// Returns the digest, if the text is one in the strict sense as well.
-    ///
-    /// A checksum in upper case is none: the original compared texts, and it never verified.
-    pub fn digest(&self) -> Option<Digest> {
-        self.0.parse().ok()
-    }
-
-    /// Returns the tarsum that the text contains, if any.
+    /// Returns the tarsum in the text, if there is one.
     pub fn tarsum(&self) -> Option<TarSum> {
-        find_tarsum(&self.0)
+        parse_tarsum(&self.0).ok()
+    }
+
+    /// Returns the digest that the text is, if it is one by the rules of today.
+    ///
+    /// What it is not, never verified in 2015 either: digits were compared as they were written.
+    /// Only a tarsum did, and tarsums are not computed here.
+    pub fn to_digest(&self) -> Result<Digest, ParseDigestError> {
+        self.0.parse()
+    }
+
+    fn split(&self) -> (&str, &str) {
+        // Both accepted forms have a colon.
+        self.0.split_once(':').unwrap_or((&self.0, ""))
     }
 }
 
@@ -51,84 +97,42 @@ impl fmt::Display for Checksum {
     }
 }
 
-/// Why a text is not a [`Checksum`]. The messages are those of the original program.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ParseChecksumError {
-    /// The text is not an algorithm, a colon, and hex digits.
-    #[error("invalid checksum digest format")]
-    Format {
-        /// The whole text; the original handed it on in spite of the error.
-        text: String,
-    },
-    /// The form is right, but the algorithm is not one of [`Algorithm`].
-    #[error("unsupported digest algorithm")]
-    UnsupportedAlgorithm {
-        /// The whole text; the original handed it on in spite of the error.
-        text: String,
-    },
-}
-
-/// Reads a digest as the original program did.
+/// The parts of a tarsum, a digest of a tar's entries that does not depend on their order.
 ///
-/// A text that contains a tarsum anywhere is taken. So is an algorithm of [`Algorithm`], a colon,
-/// and at least one hex digit in either case.
-///
-/// ```
-/// use layergraph_digest::parse_checksum;
-///
-/// let short = parse_checksum("sha256:ABC")?;
-/// assert_eq!((short.algorithm(), short.hex()), ("sha256", "ABC"));
-/// assert_eq!(short.digest(), None);
-///
-/// let error = parse_checksum("md5:ab").unwrap_err();
-/// assert_eq!(error.to_string(), "unsupported digest algorithm");
-/// # Ok::<(), layergraph_digest::ParseChecksumError>(())
-/// ```
-pub fn parse_checksum(text: &str) -> Result<Checksum, ParseChecksumError> {
-    if find_tarsum(text).is_some() {
-        return Ok(Checksum(text.to_owned()));
-    }
-    let owned = || text.to_owned();
-    let is_algorithm = |c: u8| c.is_ascii_alphanumeric() || b"-_+.".contains(&c);
-    let (name, _) = text
-        .split_once(':')
-        .filter(|(name, hex)| !name.is_empty() && !hex.is_empty())
-        .filter(|(name, _)| name.bytes().all(is_algorithm))
-        .filter(|(_, hex)| hex.bytes().all(|c| c.is_ascii_hexdigit()))
-        .ok_or_else(|| ParseChecksumError::Format { text: owned() })?;
-    match name.parse::<Algorithm>() {
-        Ok(_) => Ok(Checksum(owned())),
-        Err(_) => Err(ParseChecksumError::UnsupportedAlgorithm { text: owned() }),
-    }
-}
-
-/// A tarsum: a digest of a tar's headers and contents, printed as `tarsum.version+algorithm:hex`.
-///
-/// It preceded the diff ID. Nothing computes it any more, and its parts are not checked: a version
-/// or an algorithm may be one that never was.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// Registries used it in 2014 and 2015, before the digest of the whole tar. It is printed in its
+/// normal form, without what may have stood around it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TarSum {
-    version: String,
-    algorithm: String,
-    hex: String,
+    /// The version, `v1` or `dev`; empty for the first.
+    pub version: String,
+    /// The hash function, any letters and digits.
+    pub algorithm: String,
+    /// The hex digits, in the case they came in.
+    pub hex: String,
 }
 
-impl TarSum {
-    /// Returns the version, empty for the first one, which had none.
-    pub fn version(&self) -> &str {
-        &self.version
-    }
+/// A text without a tarsum in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid tarsum: {text:?}")]
+pub struct ParseTarSumError {
+    /// The text.
+    pub text: String,
+}
 
-    /// Returns the name of the hash function.
-    pub fn algorithm(&self) -> &str {
-        &self.algorithm
-    }
-
-    /// Returns the hex digits, any number, in either case.
-    pub fn hex(&self) -> &str {
-        &self.hex
-    }
+/// Finds the first tarsum in a text.
+///
+/// ```
+/// use layergraph_digest::parse_tarsum;
+///
+/// let tarsum = parse_tarsum("tarsum.v1+sha256:220a60ec")?;
+/// assert_eq!((&*tarsum.version, &*tarsum.algorithm), ("v1", "sha256"));
+/// assert_eq!(tarsum.to_string(), "tarsum.v1+sha256:220a60ec");
+/// # Ok::<(), layergraph_digest::ParseTarSumError>(())
+/// ```
+pub fn parse_tarsum(text: &str) -> Result<TarSum, ParseTarSumError> {
+    find_tarsum(text).ok_or_else(|| ParseTarSumError {
+        text: text.to_owned(),
+    })
 }
 
 impl fmt::Display for TarSum {
@@ -139,56 +143,33 @@ impl fmt::Display for TarSum {
     }
 }
 
-/// There is no tarsum in a text. The message is that of the original program.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid tarsum: {text:?}")]
-pub struct ParseTarSumError {
-    text: String,
-}
-
-/// Returns the first tarsum in a text; what stands around it is ignored, as it was in 2015.
-///
-/// ```
-/// use layergraph_digest::parse_tarsum;
-///
-/// let tarsum = parse_tarsum("about tarsum.v1+sha256:ab!")?;
-/// assert_eq!(tarsum.version(), "v1");
-/// assert_eq!(tarsum.to_string(), "tarsum.v1+sha256:ab");
-///
-/// let error = parse_tarsum("sha256:ab").unwrap_err();
-/// assert_eq!(error.to_string(), "invalid tarsum: \"sha256:ab\"");
-/// # Ok::<(), layergraph_digest::ParseTarSumError>(())
-/// ```
-pub fn parse_tarsum(text: &str) -> Result<TarSum, ParseTarSumError> {
-    find_tarsum(text).ok_or_else(|| ParseTarSumError {
-        text: text.to_owned(),
-    })
-}
-
-/// Finds the first match of `(tarsum)(.([a-z0-9]+))?\+([a-zA-Z0-9]+):([A-Fa-f0-9]+)`.
+/// Finds what the expression `(tarsum)(.([a-z0-9]+))?\+([a-zA-Z0-9]+):([A-Fa-f0-9]+)` finds, which
+/// is bound to neither end of the text.
 fn find_tarsum(text: &str) -> Option<TarSum> {
     const WORD: &str = "tarsum";
     text.match_indices(WORD)
-        .find_map(|(at, _)| after_word(&text[at + WORD.len()..]))
+        .find_map(|(at, _)| tarsum_behind_word(&text[at + WORD.len()..]))
 }
 
-/// Matches what follows the word: with a version if that is possible, else without.
-fn after_word(rest: &str) -> Option<TarSum> {
-    let with_version = || {
-        let mut chars = rest.chars();
-        // Any character stands for the dot, but a line's end does not.
-        chars.next().filter(|&c| c != '\n')?;
-        let (version, rest) = run(chars.as_str(), |c| {
-            c.is_ascii_lowercase() || c.is_ascii_digit()
-        })?;
-        after_version(version, rest)
-    };
-    with_version().or_else(|| after_version("", rest))
+fn tarsum_behind_word(text: &str) -> Option<TarSum> {
+    // The dot of the expression is unescaped and stands for any character that ends no line, even a
+    // plus. So a version is looked for first, as the expression does.
+    let mut chars = text.chars();
+    let with_version = chars
+        .next()
+        .filter(|&dot| dot != '\n')
+        .and_then(|_| {
+            take(chars.as_str(), |c| {
+                c.is_ascii_lowercase() || c.is_ascii_digit()
+            })
+        })
+        .and_then(|(version, rest)| tarsum_behind_version(version, rest));
+    with_version.or_else(|| tarsum_behind_version("", text))
 }
 
-fn after_version(version: &str, rest: &str) -> Option<TarSum> {
-    let (algorithm, rest) = run(rest.strip_prefix('+')?, |c| c.is_ascii_alphanumeric())?;
-    let (hex, _) = run(rest.strip_prefix(':')?, |c| c.is_ascii_hexdigit())?;
+fn tarsum_behind_version(version: &str, text: &str) -> Option<TarSum> {
+    let (algorithm, rest) = take(text.strip_prefix('+')?, |c| c.is_ascii_alphanumeric())?;
+    let (hex, _) = take(rest.strip_prefix(':')?, |c| c.is_ascii_hexdigit())?;
     Some(TarSum {
         version: version.to_owned(),
         algorithm: algorithm.to_owned(),
@@ -196,61 +177,78 @@ fn after_version(version: &str, rest: &str) -> Option<TarSum> {
     })
 }
 
-/// Splits off the longest start of which all characters are wanted, `None` if it is empty.
-fn run(text: &str, is_wanted: impl Fn(char) -> bool) -> Option<(&str, &str)> {
-    let end = text.find(|c| !is_wanted(c)).unwrap_or(text.len());
-    (end > 0).then(|| text.split_at(end))
+/// Splits off what belongs together at the beginning, which is at least one byte. The bytes taken
+/// are ASCII, so the cut is between characters.
+fn take(text: &str, belongs: impl Fn(u8) -> bool) -> Option<(&str, &str)> {
+    let len = text.bytes().take_while(|&c| belongs(c)).count();
+    text.split_at_checked(len).filter(|_| len > 0)
+}
+
+/// Tells whether the text is not empty and each byte belongs.
+fn is_all(text: &str, belongs: impl Fn(u8) -> bool) -> bool {
+    !text.is_empty() && text.bytes().all(belongs)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn any_character_but_a_line_end_stands_before_the_version() {
-        for dot in [".", "+", "-", "\u{e9}", ":"] {
-            let text = format!("tarsum{dot}v1+sha256:ab");
-            assert_eq!(
-                parse_tarsum(&text).unwrap().to_string(),
-                "tarsum.v1+sha256:ab"
-            );
-        }
-        assert!(parse_tarsum("tarsum\nv1+sha256:ab").is_err());
-    }
-
-    #[test]
-    fn the_first_tarsum_that_is_complete_is_found() {
-        for text in ["tarsum tarsum+a:b", "tarsumtarsum+a:b tarsum+c:d"] {
-            assert_eq!(parse_tarsum(text).unwrap().to_string(), "tarsum+a:b");
-        }
-        for text in [
-            "",
-            "tarsum",
-            "tarsum+",
-            "tarsum+a",
-            "tarsum+a:",
-            "tarsum+:b",
-            "tarsum+a:g",
-        ] {
-            assert!(parse_tarsum(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_was_refused_is_not_lost() {
-        let text = "sha256:xyz".to_owned();
+    #[track_caller]
+    fn check_tarsum(text: &str, expected: Option<(&str, &str, &str)>) {
+        let expected = expected.map(|(version, algorithm, hex)| TarSum {
+            version: version.to_owned(),
+            algorithm: algorithm.to_owned(),
+            hex: hex.to_owned(),
+        });
+        assert_eq!(parse_tarsum(text).ok(), expected, "{text:?}");
         assert_eq!(
-            parse_checksum(&text),
-            Err(ParseChecksumError::Format { text })
+            parse_checksum(text).ok().and_then(|sum| sum.tarsum()),
+            expected,
+            "{text:?}"
+        );
+    }
+
+    /// Expected values are those of the regular expression.
+    #[test]
+    fn a_tarsum_is_found_as_the_regular_expression_of_2015_finds_it() {
+        check_tarsum("tarsum+a:b", Some(("", "a", "b")));
+        check_tarsum("tarsum.dev+a:B/../..", Some(("dev", "a", "B")));
+        check_tarsum("tarsum/v1+a:b", Some(("v1", "a", "b")));
+        check_tarsum("tarsuméx+a:b", Some(("x", "a", "b")));
+        check_tarsum("tarsum+v1+a:b", Some(("v1", "a", "b")));
+        check_tarsum("tarsumtarsum+a:b", Some(("arsum", "a", "b")));
+        check_tarsum("tarsum tarsum.v1+a:b", Some(("v1", "a", "b")));
+        check_tarsum("x:y tarsum+a:b", Some(("", "a", "b")));
+
+        check_tarsum("", None);
+        check_tarsum("tarsum", None);
+        check_tarsum("tarsum\nv1+a:b", None);
+        check_tarsum("tarsum.V1+a:b", None);
+        check_tarsum("tarsum.v1:b", None);
+        check_tarsum("tarsum+:b", None);
+        check_tarsum("tarsum+é:b", None);
+        check_tarsum("tarsum+a:", None);
+        check_tarsum("tarsum+a:x", None);
+        check_tarsum("Tarsum+a:b", None);
+    }
+
+    #[test]
+    fn parts_are_split_at_the_first_colon_as_in_2015() {
+        let checksum = parse_checksum("x:y tarsum+a:b").unwrap();
+        assert_eq!(
+            (checksum.algorithm(), checksum.hex()),
+            ("x", "y tarsum+a:b")
         );
     }
 
     #[test]
-    fn upper_case_is_a_checksum_and_no_digest() {
-        let digest = Digest::of(Algorithm::Sha256, b"layer");
-        let lower = parse_checksum(&digest.to_string()).unwrap();
-        assert_eq!(lower.digest(), Some(digest));
-        let upper = format!("sha256:{}", digest.hex().to_uppercase());
-        assert_eq!(parse_checksum(&upper).unwrap().digest(), None);
+    fn only_a_checksum_that_is_exact_becomes_a_digest() {
+        let exact = Digest::of(Algorithm::Sha256, b"").to_string();
+        let check = |text: &str| parse_checksum(text).unwrap().to_digest().is_ok();
+        assert!(check(&exact));
+        assert!(!check(&exact.replace('e', "E")));
+        assert!(!check(&exact[..70]));
+        assert!(!check(&format!("{exact}0")));
+        assert!(!check(&format!("tarsum+{exact}")));
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 
 use crate::stream::{self, Failure, HashReader, HashWriter, Hashed};
-use crate::{Algorithm, Digest};
+use crate::Digest;
 
 /// Why bytes are not the ones that were expected.
 #[derive(Debug, thiserror::Error)]
@@ -401,7 +401,9 @@ mod tests {
         if let Err(text) = expected {
             assert_eq!(finished.unwrap_err().to_string(), text, "reading");
         }
-        let within = bytes.len().min(size.map_or(usize::MAX, |size| at_most(99, size)));
+        let within = bytes
+            .len()
+            .min(size.map_or(usize::MAX, |size| at_most(99, size)));
         assert_eq!(passed, bytes[..within], "reading");
         assert_eq!(read.is_err(), within < bytes.len(), "reading");
 
@@ -452,7 +454,10 @@ mod tests {
             let error = verifier.read(&mut buffer).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData);
             let inner = error.get_ref().and_then(|e| e.downcast_ref());
-            assert!(matches!(inner, Some(VerifyError::TooLong { expected: 1000 })));
+            assert!(matches!(
+                inner,
+                Some(VerifyError::TooLong { expected: 1000 })
+            ));
         }
         let error = verifier.finish().unwrap_err();
         assert!(matches!(error, VerifyError::TooLong { expected: 1000 }));

@@ -1,6 +1,5 @@
 //! What the crate promises, tried on real trees and real archives.
 
-mod codec;
 mod laws;
 mod model;
 mod reference_layers;
