@@ -15,7 +15,7 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use layergraph_benches::Random;
 use patricia_tree::StringPatriciaSet;
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use truncindex::TruncIndex;
 
 #[global_allocator]
@@ -120,3 +120,6 @@ fn lookup(c: &mut Criterion) {
         group.finish();
     }
 }
+
+criterion_group!(benches, build, lookup);
+criterion_main!(benches);

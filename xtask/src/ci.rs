@@ -25,7 +25,7 @@ pub(crate) fn run() -> Result {
     stages.run("clippy: all features", || {
         clippy(&["--workspace", "--all-targets", "--all-features"])
     });
-    stages.run("clippy: no features", clippy_without_features);
+    stages.run("clippy: features alone", clippy_features_alone);
     stages.run("test", || test::run(&[]));
     stages.run("docs", docs);
     stages.run("deny", deny);
@@ -41,20 +41,18 @@ fn clippy(args: &[&str]) -> Result {
     )
 }
 
-/// Checks each library by itself: in a workspace build one crate's wishes add to another's.
-fn clippy_without_features() -> Result {
+/// Checks each library by itself without features, and with each of its features alone: in a
+/// workspace build one crate's wishes add to another's.
+fn clippy_features_alone() -> Result {
     for package in metadata()?.workspace_packages() {
-        if package
-            .targets
-            .iter()
-            .any(|target| target.is_kind(TargetKind::Lib))
-        {
-            clippy(&[
-                "-p",
-                package.name.as_str(),
-                "--lib",
-                "--no-default-features",
-            ])?;
+        let mut targets = package.targets.iter();
+        if !targets.any(|target| target.is_kind(TargetKind::Lib)) {
+            continue;
+        }
+        let library = ["-p", &package.name, "--lib", "--no-default-features"];
+        clippy(&library)?;
+        for feature in package.features.keys().filter(|name| *name != "default") {
+            clippy(&[&library[..], &["--features", feature]].concat())?;
         }
     }
     Ok(())

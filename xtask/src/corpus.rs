@@ -1,8 +1,8 @@
 //! `corpus`: every archive of a directory of odd ones is unpacked by the built command.
 //!
 //! The directory has an `INDEX.tsv` that tells what GNU tar, bsdtar and Python make of each
-//! archive. Where we and most of them disagree, docs/layer-semantics.md must say why. A crash, or
-//! a run without end, is never right.
+//! archive. Where we and most of them disagree, docs/layer-semantics.md must say why. A crash, a
+//! run without end, or an archive that could not be judged is never right.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -25,22 +25,29 @@ const TIME_LIMIT: Duration = Duration::from_secs(20);
 const EXPLAINED: &str = "docs/layer-semantics.md";
 
 /// Unpacks every archive, prints what is different, and fails on what is not explained.
-pub(crate) fn run(directory: &Path) -> Result {
-    let Ok(index) = fs::read_to_string(directory.join("INDEX.tsv")) else {
-        println!(
-            "corpus: no INDEX.tsv in {}: nothing to do",
-            directory.display()
-        );
+pub(crate) fn run(directory: Option<PathBuf>) -> Result {
+    let Some(directory) = directory else {
+        println!("corpus: no directory given: nothing was compared");
         return Ok(());
     };
-    let archives = parse_index(&index)?;
-    let explained = explained(&fs::read_to_string(root().join(EXPLAINED)).unwrap_or_default());
+    // Others may stand elsewhere than here.
+    let directory = std::path::absolute(directory)?;
+    let index = directory.join("INDEX.tsv");
+    if !index.try_exists()? {
+        println!("corpus: no {}: nothing was compared", index.display());
+        return Ok(());
+    }
+    let archives = parse_index(&fs::read_to_string(index)?)?;
+    let explained = explained(&fs::read_to_string(root().join(EXPLAINED))?);
     let command = build_command()?;
 
     let mut tally = Tally::default();
     for archive in &archives {
         let answer = unpack(&command, &directory.join(archive.file()))?;
-        tally.add(archive, &answer, explained.contains(&archive.name));
+        let is_explained = [archive.file(), &archive.name]
+            .iter()
+            .any(|name| explained.contains(*name));
+        tally.add(archive, &answer, is_explained);
     }
     tally.finish()
 }
@@ -119,11 +126,13 @@ fn build_command() -> Result<PathBuf> {
     }
 }
 
-/// What came of one archive; rejections and crashes with the first line of the message.
+/// What came of one archive, with the first line of the message.
 #[derive(Debug, PartialEq)]
 enum Answer {
     Accepted,
     Rejected(String),
+    /// Not done for a reason that is not in the archive.
+    Failed(String),
     Crashed(String),
     Hung,
 }
@@ -133,6 +142,7 @@ impl fmt::Display for Answer {
         match self {
             Answer::Accepted => f.write_str("accepted"),
             Answer::Rejected(message) => write!(f, "rejected: {message}"),
+            Answer::Failed(message) => write!(f, "FAILED: {message}"),
             Answer::Crashed(message) => write!(f, "CRASHED: {message}"),
             Answer::Hung => write!(f, "HUNG: more than {} s", TIME_LIMIT.as_secs()),
         }
@@ -175,11 +185,13 @@ fn first_line(file: &Path) -> io::Result<String> {
         .to_owned())
 }
 
-/// The statuses up to 10 are the command's own; a panic gives 101, a signal none.
+/// The statuses up to 10 are the command's own, and 7 says that the input was refused; a panic
+/// gives 101, a signal none.
 fn answer(status: ExitStatus, message: &str) -> Answer {
     match status.code() {
         Some(0) => Answer::Accepted,
-        Some(1..=10) => Answer::Rejected(message.to_owned()),
+        Some(7) => Answer::Rejected(message.to_owned()),
+        Some(1..=10) => Answer::Failed(format!("{status}: {message}")),
         _ => Answer::Crashed(format!("{status}: {message}")),
     }
 }
@@ -203,7 +215,7 @@ impl Tally {
         let agrees = match answer {
             Answer::Accepted => archive.accepted,
             Answer::Rejected(_) => !archive.accepted,
-            Answer::Crashed(_) | Answer::Hung => {
+            Answer::Failed(_) | Answer::Crashed(_) | Answer::Hung => {
                 println!("{name}: {answer}");
                 self.broken += 1;
                 return;
@@ -231,7 +243,7 @@ impl Tally {
         } = self;
         println!(
             "corpus: {} archives: {agree} as most tools, {explained} explained, \
-             {unexplained} unexplained, {broken} crashed or hung",
+             {unexplained} unexplained, {broken} failed, crashed or hung",
             agree + explained + unexplained + broken
         );
         if unexplained + broken == 0 {
@@ -291,6 +303,7 @@ dev/c.json\tjson\t-\t-\t-\t-
             (&rejected, true, true),
             (&Answer::Hung, true, false),
             (&Answer::Crashed("why".to_owned()), true, false),
+            (&Answer::Failed("why".to_owned()), true, false),
         ] {
             let mut tally = Tally::default();
             tally.add(&archive, answer, explained);
@@ -306,6 +319,7 @@ dev/c.json\tjson\t-\t-\t-\t-
         };
         assert_eq!(shell("exit 0")?, Answer::Accepted);
         assert_eq!(shell("exit 7")?, Answer::Rejected("why".to_owned()));
+        assert!(matches!(shell("exit 2")?, Answer::Failed(_)));
         assert!(matches!(shell("exit 101")?, Answer::Crashed(_)));
         assert!(matches!(shell("kill -9 $$")?, Answer::Crashed(_)));
         Ok(())

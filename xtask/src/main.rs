@@ -25,7 +25,8 @@ usage: cargo xtask TASK
   ci                         everything that must hold before a change lands
   layers                     who imports whom, and what is absent on purpose
   tidy                       lengths, leftovers, manifests, links
-  corpus [--dir DIR]         unpacks a directory of odd archives and compares with other tools
+  corpus [DIR]               unpacks a directory of odd archives and compares with other tools;
+                             without DIR that of LAYERGRAPH_CORPUS
 ";
 
 fn main() -> ExitCode {
@@ -36,8 +37,8 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(),
         ["layers"] => layers::run(),
         ["tidy"] => tidy::run(),
-        ["corpus"] => corpus::run(&workspace::root().join("../shared/corpus")),
-        ["corpus", "--dir", dir] => corpus::run(dir.as_ref()),
+        ["corpus"] => corpus::run(std::env::var_os("LAYERGRAPH_CORPUS").map(Into::into)),
+        ["corpus", directory] => corpus::run(Some(directory.into())),
         _ => {
             eprint!("{USAGE}");
             return ExitCode::from(2);

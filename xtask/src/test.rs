@@ -15,10 +15,19 @@ use crate::workspace;
 /// Tells the tests which file to write to when they skip.
 const SKIPPED: &str = "LAYERGRAPH_SKIPPED";
 
-/// Runs the tests; with `--no-skips`, or in CI, a test that is skipped counts as failed.
+/// Runs the tests, of the packages that `-p` names or else of all; with `--no-skips`, or in CI, a test that is skipped counts as failed.
 pub(crate) fn run(args: &[&str]) -> Result {
     let strict = args.contains(&"--no-skips") || in_ci();
-    let args = args.iter().filter(|arg| **arg != "--no-skips");
+    let args: Vec<&str> = args
+        .iter()
+        .copied()
+        .filter(|arg| *arg != "--no-skips")
+        .collect();
+    let which: &[&str] = if names_packages(&args) {
+        &[]
+    } else {
+        &["--workspace"]
+    };
 
     let target = workspace::metadata()?.target_directory;
     let file = target.join("skipped-tests.txt");
@@ -26,7 +35,8 @@ pub(crate) fn run(args: &[&str]) -> Result {
     fs::write(&file, "")?;
     let tests = workspace::check_status(
         workspace::cargo()
-            .args(["test", "--workspace", "--all-features", "--no-fail-fast"])
+            .args(["test", "--all-features", "--no-fail-fast"])
+            .args(which)
             .args(args)
             .env(SKIPPED, &file),
     );
@@ -51,11 +61,17 @@ pub(crate) fn in_ci() -> bool {
     env::var_os("CI").is_some_and(|value| value == "true")
 }
 
+fn names_packages(args: &[&str]) -> bool {
+    let ours = args.iter().take_while(|arg| **arg != "--");
+    ours.copied()
+        .any(|arg| arg.starts_with("-p") || arg.starts_with("--package"))
+}
+
 fn read_skipped(file: &Path) -> io::Result<BTreeSet<String>> {
     let text = fs::read_to_string(file)?;
     let lines = text
         .lines()
-        .map(|line| line.trim_start_matches("skipped:").trim());
+        .map(|line| line.strip_prefix("skipped:").unwrap_or(line).trim());
     Ok(lines
         .filter(|line| !line.is_empty())
         .map(str::to_owned)
@@ -65,6 +81,13 @@ fn read_skipped(file: &Path) -> io::Result<BTreeSet<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packages_are_named_before_what_goes_to_the_tests() {
+        assert!(names_packages(&["-p", "truncindex"]));
+        assert!(names_packages(&["--package=truncindex", "name"]));
+        assert!(!names_packages(&["name", "--", "-p"]));
+    }
 
     #[test]
     fn each_skipped_test_is_counted_once() -> Result {

@@ -27,7 +27,7 @@ impl Console {
     }
 
     /// Says what went wrong without keeping the command from its work.
-    pub(crate) fn warn(&self, attempted: &str, error: &dyn std::error::Error) {
+    pub(crate) fn warn(&self, attempted: &str, error: &(dyn std::error::Error + 'static)) {
         let text = format!("{attempted}: {}", chain(error));
         say(&format!("layergraph: warning: {}", printable(&text)));
     }

@@ -40,7 +40,9 @@ fn attempt(args: &args::Pack, json: bool, console: &Console) -> Result<(), Why> 
     }
     let consequence = "what has no recorded owner is packed as root's";
     let ownership = console.ownership(args.ownership, consequence);
-    let open = |path: &Path| Ok(View::new(open_dir(path)?).with_ownership(ownership));
+    let open = |path: &Path| -> Result<View, Why> {
+        Ok(View::new(open_dir(path)?).with_ownership(ownership))
+    };
     let tree = open(&args.dir)?;
     let lower = args.against.as_deref().map(open).transpose()?;
     let trees: Vec<&Path> = [Some(&args.dir), args.against.as_ref()]

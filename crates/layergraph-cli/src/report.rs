@@ -237,7 +237,13 @@ fn errno(error: &FsError) -> Option<Errno> {
 
 /// Returns an error and its causes, outermost first.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
+    let mut causes = vec![error];
+    let mut last = error;
+    while let Some(source) = last.source() {
+        causes.push(source);
+        last = source;
+    }
+    causes.into_iter()
 }
 
 /// Prints an error with its causes, each text once.

@@ -116,12 +116,11 @@ impl Hasher {
     /// Returns the digest of all bytes taken.
     #[must_use]
     pub fn finish(self) -> Digest {
-        let digest = match self.0 {
-            State::Sha256(state) => Digest::from_bytes(Algorithm::Sha256, &state.finalize()),
-            State::Sha384(state) => Digest::from_bytes(Algorithm::Sha384, &state.finalize()),
-            State::Sha512(state) => Digest::from_bytes(Algorithm::Sha512, &state.finalize()),
-        };
-        digest.expect("a hash function gives as many bytes as its digests have")
+        match self.0 {
+            State::Sha256(state) => Digest::from_output(Algorithm::Sha256, &state.finalize()),
+            State::Sha384(state) => Digest::from_output(Algorithm::Sha384, &state.finalize()),
+            State::Sha512(state) => Digest::from_output(Algorithm::Sha512, &state.finalize()),
+        }
     }
 }
 

@@ -50,15 +50,15 @@ impl Digest {
     /// Returns the digest that consists of these bytes, `None` if they are not
     /// [as many as the algorithm gives](Algorithm::digest_bytes).
     pub fn from_bytes(algorithm: Algorithm, bytes: &[u8]) -> Option<Self> {
-        if bytes.len() != algorithm.digest_bytes() {
-            return None;
-        }
-        let mut padded = [0; MAX_BYTES];
-        padded[..bytes.len()].copy_from_slice(bytes);
-        Some(Self {
-            algorithm,
-            bytes: padded,
-        })
+        (bytes.len() == algorithm.digest_bytes()).then(|| Self::from_output(algorithm, bytes))
+    }
+
+    /// Returns the digest that consists of these bytes, of which there must be the right number.
+    pub(crate) fn from_output(algorithm: Algorithm, output: &[u8]) -> Self {
+        assert_eq!(output.len(), algorithm.digest_bytes());
+        let mut bytes = [0; MAX_BYTES];
+        bytes[..output.len()].copy_from_slice(output);
+        Self { algorithm, bytes }
     }
 
     /// Returns the algorithm.

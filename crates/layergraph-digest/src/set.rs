@@ -185,8 +185,7 @@ fn with_prefix(algorithm: Algorithm, hex: &str) -> Option<RangeInclusive<Digest>
         *low.get_mut(at / 2)? |= value << shift;
         *high.get_mut(at / 2)? &= !((0xf ^ value) << shift);
     }
-    let bound = |bytes: &[u8]| Digest::from_bytes(algorithm, bytes);
-    Some(bound(&low)?..=bound(&high)?)
+    Some(Digest::from_output(algorithm, &low)..=Digest::from_output(algorithm, &high))
 }
 
 /// Returns how many hex digits two byte strings have in common at their beginning.

@@ -6,8 +6,8 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 
-use crate::stream::{self, Failure, HashReader, HashWriter, Hashed};
 use crate::Digest;
+use crate::stream::{self, Failure, HashReader, HashWriter, Hashed};
 
 /// Why bytes are not the ones that were expected.
 #[derive(Debug, thiserror::Error)]
@@ -262,6 +262,7 @@ fn within(len: usize, left: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Algorithm;
 
     fn layer() -> Digest {
         Digest::of(Algorithm::Sha256, b"layer")
@@ -345,6 +346,7 @@ fn at_most(len: usize, left: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Algorithm;
 
     /// Reads and writes at most three bytes at a time, and is interrupted every other time.
     #[derive(Default)]

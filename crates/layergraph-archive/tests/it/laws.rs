@@ -63,7 +63,10 @@ fn object() -> impl Strategy<Value = Object> {
 fn two_trees() -> impl Strategy<Value = (Vec<Object>, Vec<Object>)> {
     (vec(object(), 0..16), vec(object(), 0..6), any::<u32>()).prop_map(|(old, more, kept)| {
         let kept = old.iter().zip(0..).filter(|(_, bit)| kept >> bit & 1 == 1);
-        let new = more.into_iter().chain(kept.map(|(object, _)| object.clone())).collect();
+        let new = more
+            .into_iter()
+            .chain(kept.map(|(object, _)| object.clone()))
+            .collect();
         (old, new)
     })
 }
@@ -92,7 +95,9 @@ fn build(objects: &[Object]) -> TempDir {
             What::Symlink(target) => symlink(target, &path).expect("a free name"),
             What::Fifo => {
                 let none = Device::default();
-                parent.make_node(name, FileKind::Fifo, 0o600, none).expect("a free name");
+                parent
+                    .make_node(name, FileKind::Fifo, 0o600, none)
+                    .expect("a free name");
             }
             What::Link => {
                 if let Some(file) = &last_file {
@@ -115,16 +120,20 @@ fn state(object: &Object, root: &Path) {
     let name = path.file_name().expect("a name");
     let (uid, gid) = me();
     if uid == 0 {
-        dir.set_owner(name, uid + object.owner, gid).expect("root may");
+        dir.set_owner(name, uid + object.owner, gid)
+            .expect("root may");
     }
     let is_symlink = matches!(object.what, What::Symlink(_));
     if !is_symlink {
-        dir.set_mode(name, [0o755, 0o4711, 0o1700][object.mode]).expect("it is ours");
+        dir.set_mode(name, [0o755, 0o4711, 0o1700][object.mode])
+            .expect("it is ours");
     }
     if matches!(object.what, What::Directory | What::File(_)) {
-        let values: &[&[u8]] = [&[][..], &[b""], &[b"\0\xff"]][object.attributes];
+        let values: [&[&[u8]]; 3] = [&[], &[b""], &[b"\0\xff"]];
+        let values = values[object.attributes];
         for value in values {
-            dir.set_xattr(name, OsStr::new("user.comment"), value).expect("it is ours");
+            dir.set_xattr(name, OsStr::new("user.comment"), value)
+                .expect("it is ours");
         }
     }
     let time = SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000 + object.time, 7);
@@ -132,7 +141,10 @@ fn state(object: &Object, root: &Path) {
 }
 
 fn config() -> ProptestConfig {
-    ProptestConfig { cases: 96, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases: 96,
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {

@@ -48,16 +48,19 @@ fn rule(case: &str) -> Option<Rule> {
     use Rule::{Instead, Refused};
     Some(match case {
         // U1: a whiteout has a name, and is no directory.
-        "wh_dotdot" | "wh_dotdot_at_root" | "wh_empty_name" | "wh_empty_name_at_root"
+        "wh_dotdot"
+        | "wh_dotdot_at_root"
+        | "wh_empty_name"
+        | "wh_empty_name_at_root"
         | "wh_as_directory" => Refused,
         // U3: what only entries in it imply has mode 0755.
         "implied_parents" => Instead(&["p/q\td\t0755\t0:0\t-\t-\t-\t-"]),
         "pax_overrides" => Instead(&["real\td\t0755\t0:0\t-\t-\t-\t-"]),
         // U4: a whiteout makes nothing, and removes nothing that the layer itself made.
         "wh_missing" => Instead(&["!x", "!x/y"]),
-        "wh_after_add" => {
-            Instead(&["n\tf\t0644\t0:0\t1:1b16b1df538ba12dc3f97edbb85caa7050d46c148134290feba80f8236c83db9\t1433116800.000000000\t-\t-"])
-        }
+        "wh_after_add" => Instead(&[
+            "n\tf\t0644\t0:0\t1:1b16b1df538ba12dc3f97edbb85caa7050d46c148134290feba80f8236c83db9\t1433116800.000000000\t-\t-",
+        ]),
         // U5: opaque markers are understood.
         "opaque_in_dir" | "opaque_after_add" => Instead(&["!d/a", "!d/sub", "!d/sub/x"]),
         "opaque_at_root" => Instead(&[
@@ -66,7 +69,9 @@ fn rule(case: &str) -> Option<Rule> {
         // U6: of AUFS's own directory nothing stays.
         "aufs_plnk" => Instead(&["!.wh..wh.plnk"]),
         // U7: half a second before -1 is -1.5.
-        "pax_negative_mtime" => Instead(&["n\tf\t0644\t0:0\t1:1b16b1df538ba12dc3f97edbb85caa7050d46c148134290feba80f8236c83db9\t-2.500000000\t-\t-"]),
+        "pax_negative_mtime" => Instead(&[
+            "n\tf\t0644\t0:0\t1:1b16b1df538ba12dc3f97edbb85caa7050d46c148134290feba80f8236c83db9\t-2.500000000\t-\t-",
+        ]),
         _ => return None,
     })
 }
@@ -84,11 +89,21 @@ fn each_archive_of_the_reference_gives_what_the_original_gave_or_falls_under_a_r
         let path = directory.path();
         fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .expect("it is ours");
-        assert_eq!(listing_of(path).lines().collect::<Vec<_>>(), reference.before_listing);
+        assert_eq!(
+            listing_of(path).lines().collect::<Vec<_>>(),
+            reference.before_listing
+        );
 
         let tar = fs::read(data.join(format!("{name}.tar"))).expect("the archive of the case");
         let result = apply(&tar, path);
-        check(name, &case.apply, rule(name), result.map(|done| done.size), path, &reference);
+        check(
+            name,
+            &case.apply,
+            rule(name),
+            result.map(|done| done.size),
+            path,
+            &reference,
+        );
     }
 }
 

@@ -46,14 +46,29 @@ impl Layer {
 
     /// Makes a member that the user who runs the tests may have.
     pub(crate) fn member<'a>(&self, path: &'a [u8], kind: Kind) -> NewMember<'a> {
-        let mode = if kind == Kind::Directory { 0o755 } else { 0o644 };
+        let mode = if kind == Kind::Directory {
+            0o755
+        } else {
+            0o644
+        };
         let (uid, gid) = self.1;
-        NewMember { mode, uid, gid, mtime: moment(), ..NewMember::new(path, kind) }
+        NewMember {
+            mode,
+            uid,
+            gid,
+            mtime: moment(),
+            ..NewMember::new(path, kind)
+        }
     }
 
     pub(crate) fn add(&mut self, member: &NewMember<'_>, data: &[u8]) {
-        let member = NewMember { size: data.len() as u64, ..*member };
-        self.0.append(&member, data).expect("a member that can be written");
+        let member = NewMember {
+            size: data.len() as u64,
+            ..*member
+        };
+        self.0
+            .append(&member, data)
+            .expect("a member that can be written");
     }
 
     pub(crate) fn line(&mut self, line: &str) {
@@ -62,12 +77,28 @@ impl Layer {
             self.add(&member, text.as_bytes());
         } else if let Some((path, target)) = line.split_once(" -> ") {
             let member = self.member(path.as_bytes(), Kind::Symlink);
-            self.add(&NewMember { link: target.as_bytes(), ..member }, b"");
+            self.add(
+                &NewMember {
+                    link: target.as_bytes(),
+                    ..member
+                },
+                b"",
+            );
         } else if let Some((path, target)) = line.split_once(" => ") {
             let member = self.member(path.as_bytes(), Kind::HardLink);
-            self.add(&NewMember { link: target.as_bytes(), ..member }, b"");
+            self.add(
+                &NewMember {
+                    link: target.as_bytes(),
+                    ..member
+                },
+                b"",
+            );
         } else {
-            let kind = if line.ends_with('/') { Kind::Directory } else { Kind::File };
+            let kind = if line.ends_with('/') {
+                Kind::Directory
+            } else {
+                Kind::File
+            };
             let member = self.member(line.as_bytes(), kind);
             self.add(&member, b"");
         }
@@ -108,7 +139,9 @@ pub(crate) fn lines(path: &Path) -> Vec<String> {
     let mut lines = Vec::new();
     for line in listing_of(path).lines().skip(1) {
         let fields: Vec<&str> = line.split('\t').collect();
-        let [name, kind, .., first, _] = fields[..] else { panic!("a line has eight fields") };
+        let [name, kind, .., first, _] = fields[..] else {
+            panic!("a line has eight fields")
+        };
         lines.push(match kind {
             "d" => format!("{name}/"),
             "l" => format!("{name} -> {}", fields[4]),
@@ -159,7 +192,11 @@ pub(crate) fn check_refused(before: &[&str], tar: &[u8]) -> String {
 pub(crate) fn changes_between(upper: &Path, lower: Option<&Path>) -> Vec<String> {
     let lower = lower.map(view);
     let changes = changes(&view(upper), lower.as_ref(), &Default::default());
-    changes.expect("trees that can be read").iter().map(ToString::to_string).collect()
+    changes
+        .expect("trees that can be read")
+        .iter()
+        .map(ToString::to_string)
+        .collect()
 }
 
 /// Packs what makes `upper` of `lower`.

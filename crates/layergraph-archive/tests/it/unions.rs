@@ -23,7 +23,10 @@ impl Mount {
         for directory in [&work, &merged] {
             fs::create_dir_all(directory).expect("a place for the mount");
         }
-        let lower: Vec<_> = layers[1..].iter().map(|layer| layer.display().to_string()).collect();
+        let lower: Vec<_> = layers[1..]
+            .iter()
+            .map(|layer| layer.display().to_string())
+            .collect();
         let options = format!(
             "lowerdir={},upperdir={},workdir={},index=off,metacopy=off,redirect_dir=on",
             lower.join(":"),
@@ -31,7 +34,9 @@ impl Mount {
             work.display()
         );
         let mut mount = Command::new("mount");
-        mount.args(["-t", "overlay", "overlay", "-o", &options]).arg(&merged);
+        mount
+            .args(["-t", "overlay", "overlay", "-o", &options])
+            .arg(&merged);
         assert!(mount.status().expect("mount runs").success(), "{options}");
         Mount(merged)
     }
@@ -106,7 +111,10 @@ fn stack(place: &Path, all_acts: &[Vec<Act>]) -> Vec<PathBuf> {
 fn a_view_of_layers_shows_what_overlayfs_shows() {
     layergraph_tests::require!(overlay_mount);
     layergraph_tests::require!(program "mount", "umount");
-    let config = ProptestConfig { cases: 24, ..ProptestConfig::default() };
+    let config = ProptestConfig {
+        cases: 24,
+        ..ProptestConfig::default()
+    };
     let mut runner = TestRunner::new(config);
     let result = runner.run(&vec(acts(), 2..4), |acts| {
         let place = TempDir::new().expect("a temporary directory");

@@ -1,4 +1,4 @@
-//! Behaviour of digests as the users of the crate see it.
+//! Behaviour of digests as their users see it.
 
 mod laws;
 mod reference;

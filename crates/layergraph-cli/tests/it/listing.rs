@@ -1,0 +1,62 @@
+//! `listing`, against listings that the original made.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use layergraph_tests::require;
+
+use crate::support::{Home, Result, listing, say};
+
+fn data(case: &str, file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/data")
+        .join(case)
+        .join(file)
+}
+
+#[test]
+fn a_layer_over_a_tree_lists_as_the_original_listed_it() -> Result {
+    require!(root);
+    for case in ["add", "type_changes"] {
+        let home = Home::new()?;
+        let tree = home.path("tree");
+        for layer in ["old.tar", "diff.tar"] {
+            say(&[&"unpack", &data(case, &layer), &tree])?.done();
+        }
+        assert_eq!(
+            listing(&tree)?,
+            fs::read_to_string(data(case, "result.listing"))?,
+            "{case}"
+        );
+    }
+    Ok(())
+}
+
+/// Who unpacks is then not asked for, and devices are files with a record.
+#[test]
+fn a_squashed_tree_lists_as_what_it_stands_for() -> Result {
+    for case in ["add", "type_changes"] {
+        let home = Home::new()?;
+        let tree = home.path("tree");
+        let how = ["--ownership".as_ref(), "squash".as_ref()];
+        for layer in ["old.tar", "diff.tar"] {
+            let layer = data(case, layer);
+            let args = ["unpack".as_ref(), layer.as_os_str(), tree.as_ref()];
+            say(args.into_iter().chain(how))?.done();
+        }
+        let args = ["listing".as_ref(), tree.as_os_str()];
+        let said = say(args.into_iter().chain(how))?.done();
+        assert_eq!(
+            said.text(),
+            fs::read_to_string(data(case, "result.listing"))?,
+            "{case}"
+        );
+
+        let as_on_disk = listing(&tree)?;
+        assert!(
+            as_on_disk.contains("user.containers.override_stat="),
+            "{case}"
+        );
+    }
+    Ok(())
+}
