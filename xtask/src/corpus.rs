@@ -21,6 +21,9 @@ use crate::workspace::{cargo, root};
 /// What one archive may take.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
 
+/// Characters of a message that are printed: some archives are about names of thousands.
+const MESSAGE_LENGTH: usize = 160;
+
 /// The explained differences: tables whose first column is an archive in backticks.
 const EXPLAINED: &str = "docs/layer-semantics.md";
 
@@ -178,11 +181,9 @@ fn unpack(command: &Path, archive: &Path) -> Result<Answer> {
 
 fn first_line(file: &Path) -> io::Result<String> {
     let text = fs::read(file)?;
-    Ok(String::from_utf8_lossy(&text)
-        .lines()
-        .next()
-        .unwrap_or("no message")
-        .to_owned())
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().next().unwrap_or("no message");
+    Ok(line.chars().take(MESSAGE_LENGTH).collect())
 }
 
 /// The statuses up to 10 are the command's own, and 7 says that the input was refused; a panic

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use layergraph_fs::{Dir, FileKind, FsError, Metadata};
 
-use super::directories::{ObjectId, Stated};
+use super::directories::{Directory, ObjectId, Stated};
 use super::{Parent, UnpackError, Unpacker};
 
 impl Unpacker<'_> {
@@ -43,7 +43,10 @@ impl Unpacker<'_> {
         metadata: &Metadata,
     ) -> Result<(), UnpackError> {
         let id = ObjectId::from(metadata);
-        if self.directories.is_fresh(id) {
+        // One that a marker has emptied is still the one below, unless the layer states it.
+        let is_ours =
+            |directory: &Directory| directory.made || directory.fresh && directory.stated.is_some();
+        if self.directories.get(id).is_some_and(is_ours) {
             return Ok(());
         }
         let dir = Arc::new(parent.dir.open_dir(name)?);

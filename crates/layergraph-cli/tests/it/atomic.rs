@@ -56,7 +56,7 @@ fn a_file_over_the_limit_of_sizes_is_an_error_and_no_death() -> Result {
     let dir = home.path("dir");
     // In units of 512 or 1,024 bytes, as the shell likes; a message is shorter than that.
     let script = "ulimit -f 8; exec \"$0\" unpack --atomic \"$1\" \"$2\"";
-    let said = shell(script, [&layer, &dir])?;
+    let said = shell(script, &[&layer, &dir])?;
     assert_eq!(said.status, Some(9), "{said:?}");
     assert!(said.stderr.contains("File too large"), "{}", said.stderr);
     assert_eq!(
@@ -76,8 +76,8 @@ fn what_a_killed_run_leaves_the_next_one_removes() -> Result {
 
     // Half a layer, and then nothing more: the first run waits in the middle of its work.
     let layer = Layer::new().file("new", &"x".repeat(4000)).finish();
-    let mut command = layergraph(["unpack", "--atomic", "--quiet", "-"]);
-    let mut child = command.arg(&dir).stdin(Stdio::piped()).spawn()?;
+    let mut command = layergraph(&[&"unpack", &"--atomic", &"--quiet", &"-", &dir]);
+    let mut child = command.stdin(Stdio::piped()).spawn()?;
     let mut pipe = child.stdin.take().expect("it is piped");
     pipe.write_all(&layer[..2048])?;
     let start = Instant::now();
@@ -110,8 +110,8 @@ fn a_run_that_is_alive_is_not_swept() -> Result {
     let home = Home::new()?;
     let (slow, quick) = (home.path("slow"), home.path("quick"));
     let layer = Layer::new().file("new", "of the slow run").finish();
-    let mut command = layergraph(["unpack", "--quiet", "-"]);
-    let mut child = command.arg(&slow).stdin(Stdio::piped()).spawn()?;
+    let mut command = layergraph(&[&"unpack", &"--quiet", &"-", &slow]);
+    let mut child = command.stdin(Stdio::piped()).spawn()?;
     let mut pipe = child.stdin.take().expect("it is piped");
     pipe.write_all(&layer[..600])?;
     let start = Instant::now();

@@ -61,7 +61,7 @@ fn r32_data_that_asks_for_too_much_memory_is_refused() -> Result {
     // A window of 128 MiB; from a pipe, so that the length is not known and the window stays.
     let script = "head -c 1000 /dev/zero | zstd -c --long=27 > \"$1\"";
     let layer = home.path("layer");
-    crate::support::shell(script, [&layer])?.done();
+    crate::support::shell(script, &[&layer])?.done();
     let said = say(&[&"unpack", &layer, &home.path("new")])?;
     assert_eq!(said.status, Some(7), "{}", said.stderr);
     assert!(said.stderr.contains("bytes of memory"), "{}", said.stderr);

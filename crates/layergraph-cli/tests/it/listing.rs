@@ -38,14 +38,12 @@ fn a_squashed_tree_lists_as_what_it_stands_for() -> Result {
     for case in ["add", "type_changes"] {
         let home = Home::new()?;
         let tree = home.path("tree");
-        let how = ["--ownership".as_ref(), "squash".as_ref()];
+        let how = "--ownership=squash";
         for layer in ["old.tar", "diff.tar"] {
             let layer = data(case, layer);
-            let args = ["unpack".as_ref(), layer.as_os_str(), tree.as_ref()];
-            say(args.into_iter().chain(how))?.done();
+            say(&[&"unpack", &how, &layer, &tree])?.done();
         }
-        let args = ["listing".as_ref(), tree.as_os_str()];
-        let said = say(args.into_iter().chain(how))?.done();
+        let said = say(&[&"listing", &how, &tree])?.done();
         assert_eq!(
             said.text(),
             fs::read_to_string(data(case, "result.listing"))?,

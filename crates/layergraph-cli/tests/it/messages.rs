@@ -4,25 +4,22 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::support::{Home, Layer, Result, say};
+use crate::support::{Arg, Home, Layer, Result, say};
 
 const ODD: &str = "a\nb\u{1b}[31m";
 const SHOWN: &str = "a\\nb\\u{1b}[31m";
 
 #[test]
 fn control_characters_in_arguments_are_escaped() -> Result {
-    for args in [
-        ["listing", ODD, ""],
-        ["unpack", ODD, "dir"],
-        ["pack", ODD, ""],
-    ] {
-        let args: Vec<&str> = args.into_iter().filter(|arg| !arg.is_empty()).collect();
-        let said = say(&args)?;
-        let attempted = match args[0] {
-            "listing" => format!("list {SHOWN}"),
-            "unpack" => format!("unpack {SHOWN} to dir"),
-            _ => format!("pack {SHOWN}"),
-        };
+    let unpack = format!("unpack {SHOWN} to dir");
+    let [list, pack] = ["list", "pack"].map(|what| format!("{what} {SHOWN}"));
+    let lines: [(&[Arg<'_>], String); 3] = [
+        (&[&"listing", &ODD], list),
+        (&[&"unpack", &ODD, &"dir"], unpack),
+        (&[&"pack", &ODD], pack),
+    ];
+    for (args, attempted) in lines {
+        let said = say(args)?;
         said.failed(
             3,
             &format!("layergraph: {attempted}: open {SHOWN}: No such file or directory"),
@@ -30,7 +27,7 @@ fn control_characters_in_arguments_are_escaped() -> Result {
         assert_eq!(said.stderr.lines().count(), 1);
     }
     // What the parser of arguments says takes odd blanks as blanks.
-    let said = say([ODD])?;
+    let said = say(&[&ODD])?;
     said.failed(2, "layergraph: unrecognized subcommand 'a b\\u{1b}[31m'");
     Ok(())
 }
@@ -90,7 +87,7 @@ fn names_that_are_not_utf8_are_arguments_like_others() -> Result {
 /// A mark that turns the direction of writing would make a name look like another.
 #[test]
 fn marks_of_direction_are_escaped() -> Result {
-    let said = say(["listing", "gpj.\u{202e}exe"])?;
+    let said = say(&[&"listing", &"gpj.\u{202e}exe"])?;
     let name = "gpj.\\u{202e}exe";
     said.failed(
         3,

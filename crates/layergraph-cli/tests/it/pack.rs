@@ -8,7 +8,7 @@ use std::path::Path;
 
 use layergraph_tests::require;
 
-use crate::support::{Home, Result, layergraph, listing, names, run, say, shell};
+use crate::support::{Home, Result, listing, names, say, shell};
 
 #[test]
 fn the_same_tree_gives_the_same_bytes_on_stdout_and_in_a_file() -> Result {
@@ -36,20 +36,12 @@ fn a_whole_tree_comes_back() -> Result {
     fs::hard_link(tree.join("d/f"), tree.join("g"))?;
     std::os::unix::fs::symlink("g", tree.join("l"))?;
     let (layer, again) = (home.path("layer.tar"), home.path("again"));
-    let how = ["--ownership", "squash"];
-    run(layergraph(how_to("pack", how))
-        .arg(&tree)
-        .arg("-o")
-        .arg(&layer))?
-    .done();
-    run(layergraph(how_to("unpack", how)).arg(&layer).arg(&again))?.done();
-    let list = |dir: &Path| run(layergraph(how_to("listing", how)).arg(dir));
+    let how = "--ownership=squash";
+    say(&[&"pack", &how, &tree, &"-o", &layer])?.done();
+    say(&[&"unpack", &how, &layer, &again])?.done();
+    let list = |dir: &Path| say(&[&"listing", &how, &dir]);
     assert_eq!(list(&again)?.done().text(), list(&tree)?.done().text());
     Ok(())
-}
-
-fn how_to(command: &'static str, how: [&'static str; 2]) -> [&'static str; 3] {
-    [command, how[0], how[1]]
 }
 
 #[test]
@@ -60,7 +52,7 @@ fn a_file_has_mode_0644_less_the_umask() -> Result {
     let layer = home.path("layer.tar");
     for (umask, mode) in [("022", 0o644), ("027", 0o640), ("0", 0o644)] {
         let script = format!("umask {umask}; exec \"$0\" pack \"$1\" -o \"$2\"");
-        shell(&script, [&tree, &layer])?.done();
+        shell(&script, &[&tree, &layer])?.done();
         assert_eq!(fs::metadata(&layer)?.permissions().mode() & 0o7777, mode);
     }
     Ok(())
@@ -74,12 +66,8 @@ fn sockets_are_named_in_notes_and_json() -> Result {
     let _plain = UnixListener::bind(tree.join("run/s"))?;
     let _odd = UnixListener::bind(tree.join(std::ffi::OsStr::from_bytes(b"t\xff")))?;
     let layer = home.path("layer.tar");
-    let said = run(
-        layergraph(["pack", "--json", "--ownership", "squash", "-o"])
-            .arg(&layer)
-            .arg(&tree),
-    )?
-    .done();
+    let how = "--ownership=squash";
+    let said = say(&[&"pack", &"--json", &how, &tree, &"-o", &layer])?.done();
     let size = fs::metadata(&layer)?.len();
     let expected = format!(
         "{{\"entries\":1,\"size\":{size},\"sockets\":[{{\"path\":\"/run/s\"}},\
@@ -138,23 +126,15 @@ fn a_layer_does_not_become_a_part_of_what_it_is_made_of() -> Result {
         tree.join("d/layer.tar"),
         old.join("layer.tar"),
     ] {
-        let said = run(layergraph(["pack", "-o"])
-            .arg(&file)
-            .arg(&tree)
-            .arg("--against")
-            .arg(&old))?;
+        let said = say(&[&"pack", &tree, &"--against", &old, &"-o", &file])?;
         let (tree, old) = (tree.display(), old.display());
         said.failed(2, &format!("layergraph: pack {tree} against {old}: {why}"));
     }
-    let said = shell(
-        "exec \"$0\" pack . > layer.tar; cd \"$1\"; exec \"$0\" pack .",
-        [&tree],
-    );
-    drop(said);
+
     assert_eq!(listing(&tree)?, before);
 
     // What the shell has opened is there, and stays empty.
-    let said = shell("cd \"$1\"; exec \"$0\" pack . > layer.tar", [&tree])?;
+    let said = shell("cd \"$1\"; exec \"$0\" pack . > layer.tar", &[&tree])?;
     said.failed(2, &format!("layergraph: pack .: {why}"));
     assert_eq!(fs::metadata(tree.join("layer.tar"))?.len(), 0);
     Ok(())

@@ -19,8 +19,11 @@ pub(crate) fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_layergraph"))
 }
 
+/// An argument: a text or a path.
+pub(crate) type Arg<'a> = &'a dyn AsRef<OsStr>;
+
 /// Starts a command line of `layergraph`, without stdin.
-pub(crate) fn layergraph<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
+pub(crate) fn layergraph(args: &[Arg<'_>]) -> Command {
     let mut command = Command::new(program());
     command.args(args).stdin(Stdio::null());
     command
@@ -86,15 +89,12 @@ pub(crate) fn run(command: &mut Command) -> io::Result<Said> {
 }
 
 /// Runs a command line of `layergraph` to its end.
-pub(crate) fn say<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> io::Result<Said> {
+pub(crate) fn say(args: &[Arg<'_>]) -> io::Result<Said> {
     run(&mut layergraph(args))
 }
 
 /// Runs a shell script that has the command in `$0` and `args` in `$1` and so on.
-pub(crate) fn shell<A: AsRef<OsStr>>(
-    script: &str,
-    args: impl IntoIterator<Item = A>,
-) -> io::Result<Said> {
+pub(crate) fn shell(script: &str, args: &[Arg<'_>]) -> io::Result<Said> {
     let mut command = Command::new("sh");
     command.args(["-c", script]).arg(program()).args(args);
     run(command.stdin(Stdio::null()))
@@ -144,8 +144,7 @@ pub(crate) fn names(directory: &Path) -> io::Result<Vec<String>> {
 
 /// The listing of a directory as this user would have it unpacked.
 pub(crate) fn listing(directory: &Path) -> io::Result<String> {
-    let args = [OsStr::new("listing"), directory.as_ref()];
-    Ok(say(args)?.done().text().to_owned())
+    Ok(say(&[&"listing", &directory])?.done().text().to_owned())
 }
 
 /// Writes a layer with the tar crate, which is not ours.

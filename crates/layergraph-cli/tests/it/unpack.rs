@@ -38,7 +38,8 @@ fn the_example_of_the_readme_is_true() -> Result {
         layergraph listing --ownership $how new > new.listing
         cat old.listing
         cmp old.listing new.listing";
-    let said = crate::support::shell(script, base.parent())?.done();
+    let said =
+        crate::support::shell(script, &[&base.parent().expect("it is in a directory")])?.done();
     let paths: Vec<&str> = said
         .text()
         .lines()
@@ -105,10 +106,9 @@ fn a_link_to_the_directory_is_followed() -> Result {
     let layer = home.file("layer.tar", good_layer())?;
     home.dir("dir")?;
     symlink("dir", home.path("link"))?;
-    for atomic in [None, Some("--atomic".as_ref())] {
+    for option in ["--quiet", "--atomic"] {
         let link = home.path("link");
-        let args = ["unpack".as_ref(), layer.as_os_str(), link.as_os_str()];
-        say(args.into_iter().chain(atomic))?.done();
+        say(&[&"unpack", &option, &layer, &link])?.done();
         assert!(fs::symlink_metadata(&link)?.is_symlink());
         assert_eq!(names(&home.path("dir"))?, ["bin", "usr"]);
         fs::remove_dir_all(home.path("dir"))?;
@@ -158,11 +158,8 @@ fn notes_say_what_is_not_as_in_the_layer_unless_quiet() -> Result {
         .device("null")
         .finish();
     let layer = home.file("layer.tar", layer)?;
-    let command = |dir: &str| {
-        let mut command = layergraph(["unpack", "--ownership", "squash"]);
-        command.arg(&layer).arg(home.path(dir));
-        command
-    };
+    let command =
+        |dir: &str| layergraph(&[&"unpack", &"--ownership=squash", &layer, &home.path(dir)]);
     let said = run(&mut command("a"))?.done();
     assert_eq!(
         said.stderr,

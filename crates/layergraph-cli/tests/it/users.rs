@@ -59,12 +59,8 @@ layergraph: note: 1 device or named pipe was recorded and not made
     assert_eq!(squashed.text(), list("again")?.done().text());
     let roots = tempfile::tempdir()?;
     let tree = roots.path().join("tree");
-    let args = [
-        "unpack".as_ref(),
-        home.path().join("layer.tar").into_os_string(),
-        tree.clone().into(),
-    ];
-    run(&mut layergraph(args))?.done();
+    let layer = home.path().join("layer.tar");
+    run(&mut layergraph(&[&"unpack", &layer, &tree]))?.done();
     assert_eq!(squashed.text(), crate::support::listing(&tree)?);
     Ok(())
 }
