@@ -152,7 +152,7 @@ impl Why {
     }
 
     /// Returns the error number of the call that failed, if it was one.
-    fn errno(&self) -> Option<Errno> {
+    pub(crate) fn errno(&self) -> Option<Errno> {
         causes(self).find_map(|error| {
             let code = error.downcast_ref::<io::Error>()?.raw_os_error()?;
             Some(Errno::from_raw(code))

@@ -8,6 +8,7 @@ use std::path::Path;
 use layergraph_archive::codec::{DecodeOptions, decode};
 use layergraph_archive::{Ownership, UnpackOptions, Unpacked, unpack, unpack_atomic};
 use layergraph_fs::{Dir, Durability};
+use nix::errno::Errno;
 use serde::Serialize;
 
 use crate::args;
@@ -136,7 +137,10 @@ fn hint(why: &Why, args: &args::Unpack, ownership: Ownership) -> Option<String> 
             "run as root, or with --ownership squash"
         }
         (Why::Unsupported(_), _) => "unpack without --atomic",
-        (Why::Unpack(_), Status::NoSpace) if args.atomic => {
+        // A limit of file sizes is another kind of no space.
+        (Why::Unpack(_), Status::NoSpace)
+            if why.errno() == Some(Errno::ENOSPC) && args.atomic && args.dir.exists() =>
+        {
             "--atomic needs room for a copy of the directory, which is as it was"
         }
         _ => match why.hint() {
