@@ -15,7 +15,8 @@ use crate::workspace;
 /// Tells the tests which file to write to when they skip.
 const SKIPPED: &str = "LAYERGRAPH_SKIPPED";
 
-/// Runs the tests, of the packages that `-p` names or else of all; with `--no-skips`, or in CI, a test that is skipped counts as failed.
+/// Runs the tests, of the packages that `-p` names or else of all; with `--no-skips`, or in CI, a
+/// test that is skipped counts as failed.
 pub(crate) fn run(args: &[&str]) -> Result {
     let strict = args.contains(&"--no-skips") || in_ci();
     let args: Vec<&str> = args

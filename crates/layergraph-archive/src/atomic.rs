@@ -22,8 +22,8 @@ const TREE: &str = "tree";
 /// # Errors
 ///
 /// After an error, or when the process is killed, the directory is as it was. What a killed process
-/// leaves beside it is removed by [`layergraph_fs::sweep`]. With [`Durability::Full`] the same holds
-/// after a power loss.
+/// leaves beside it is removed by [`layergraph_fs::sweep`]. With [`Durability::Full`] the same
+/// holds after a power loss.
 pub fn unpack_atomic(
     tar: &mut dyn Read,
     parent: &Dir,

@@ -1,8 +1,9 @@
 //! What differs between two trees, as a layer would state it.
 //!
-//! Objects are compared by kind, owner, mode, attributes, device, link target, size, time and, where
-//! those agree, content. The time of a directory is not compared, as it says only that something in
-//! it changed; a directory that has a change in it is itself reported as changed, before it.
+//! Objects are compared by kind, owner, mode, attributes, device, link target, size, time and,
+//! where those agree, content. The time of a directory is not compared, as it says only that
+//! something in it changed; a directory that has a change in it is itself reported as changed,
+//! before it.
 
 mod links;
 

@@ -65,9 +65,9 @@ pub(crate) struct Unpack {
     /// Apply the whole layer or nothing of it.
     ///
     /// The layer is applied to a copy of DIR, which then takes DIR's place; the copy shares content
-    /// with DIR where the file system can, and else needs room for it. After an error or a signal DIR
-    /// is as it was; after a power loss shortly after the end it may not be. What a killed run leaves
-    /// beside DIR (`.layergraph-*`) is removed by the next one there. DIR becomes another
+    /// with DIR where the file system can, and else needs room for it. After an error or a signal
+    /// DIR is as it was; after a power loss shortly after the end it may not be. What a killed run
+    /// leaves beside DIR (`.layergraph-*`) is removed by the next one there. DIR becomes another
     /// directory of the same name: who works in the old one does not see the new one. A mount
     /// point cannot be replaced.
     #[arg(long)]

@@ -26,8 +26,8 @@ pub(crate) enum Output {
 }
 
 impl Output {
-    /// Opens `file`, or stdout if there is none, for something made of `trees`, of which it must not
-    /// become a part.
+    /// Opens `file`, or stdout if there is none, for something made of `trees`, of which it must
+    /// not become a part.
     pub(crate) fn open(
         file: Option<&Path>,
         trees: &[&Path],

@@ -308,8 +308,8 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-/// Takes the line and the hint from clap's message, whose paragraphs are the error, tips, the usage,
-/// and where to find help.
+/// Takes the line and the hint from clap's message, whose paragraphs are the error, tips, the
+/// usage, and where to find help.
 fn usage_lines(message: &str) -> (String, Option<String>) {
     let mut paragraphs = message.split("\n\n").map(|paragraph| {
         let words: Vec<&str> = paragraph.split_whitespace().collect();

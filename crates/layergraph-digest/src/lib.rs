@@ -32,11 +32,11 @@
 //!   other value can be held. With serde they are strings.
 //! - [`Hasher`], [`HashReader`], [`HashWriter`] compute a digest; [`Verifier`] and [`VerifyWriter`]
 //!   compare with the one that is expected.
-//! - [`DiffId`], [`ChainId`] and [`chain_ids`]: what names a layer alone, and what names it with all
-//!   layers below it.
+//! - [`DiffId`], [`ChainId`] and [`chain_ids`]: what names a layer alone, and what names it with
+//!   all layers below it.
 //! - [`DigestSet`] finds digests by prefix, and prints short codes.
-//! - [`parse_checksum`] reads the looser digests that old stores kept. They are a type of their own,
-//!   [`Checksum`].
+//! - [`parse_checksum`] reads the looser digests that old stores kept. They are a type of their
+//!   own, [`Checksum`].
 //!
 //! # Limitations
 //!

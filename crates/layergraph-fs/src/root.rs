@@ -24,8 +24,8 @@ const RETRIES: usize = 64;
 ///
 /// Links are followed, absolute ones from this directory, and `..` stops at it, as with
 /// `RESOLVE_IN_ROOT` of `openat2(2)`. A path without links is resolved by that call; one with links,
-/// and any where the kernel has no such call, is walked step by step. Because directories are held by handle, this is also true
-/// while somebody swaps directories and links in the tree.
+/// and any where the kernel has no such call, is walked step by step. Because directories are held
+/// by handle, this is also true while somebody swaps directories and links in the tree.
 ///
 /// Resolved directories are remembered. Whoever removes, renames or replaces a directory or a link
 /// below the root calls [`forget`](Root::forget).

@@ -63,7 +63,8 @@ impl<R: Read, T: Tap> Input<R, T> {
         Ok(self.end - self.start)
     }
 
-    /// Returns data, at most `limit` bytes of it and shown to the tap; none at the end of the stream.
+    /// Returns data, at most `limit` bytes of it and shown to the tap; none at the end of the
+    /// stream.
     pub(crate) fn data(&mut self, limit: u64) -> Result<&[u8], TarError> {
         let count = within(self.ahead(1)?, limit);
         if count > self.seen {

@@ -24,8 +24,8 @@
 //!
 //! # Rules
 //!
-//! Where archivers differ, the reader does what Go's archive/tar does, on which most container tools
-//! are built, or refuses: two programs must not see two different trees in one archive.
+//! Where archivers differ, the reader does what Go's archive/tar does, on which most container
+//! tools are built, or refuses: two programs must not see two different trees in one archive.
 //!
 //! - A PAX record counts more than a GNU long name, and that more than the header block. PAX
 //!   records are taken apart by their lengths; a malformed one is an error, never skipped.

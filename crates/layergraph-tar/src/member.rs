@@ -21,9 +21,9 @@ pub enum Kind {
     Directory,
     /// A named pipe: type `6`.
     Fifo,
-    /// A PAX global header: type `g`. It is no object of a tree. Its records, which POSIX says apply
-    /// to all members that follow, are checked and not applied, as by Go's archive/tar, on which
-    /// most container tools are built. Its body is no data; [`Member::size`] is its length.
+    /// A PAX global header: type `g`. It is no object of a tree. Its records, which POSIX says
+    /// apply to all members that follow, are checked and not applied, as by Go's archive/tar, on
+    /// which most container tools are built. Its body is no data; [`Member::size`] is its length.
     Global,
     /// Any other type, by its byte: GNU's `D`, `M`, `N` and `V`, and what nobody has defined.
     Other(u8),

@@ -165,7 +165,6 @@ mod tests {
             b"+12 path=evil\n",
             b"99999999999999999999 path=evil\n",
             b"11 path=evil\n",
-            b"13 path=evil\n",
             b"12 path=evil",
             b"8 path\n\0",
             b"6 =ab\n",

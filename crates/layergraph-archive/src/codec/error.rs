@@ -13,7 +13,7 @@ use super::Codec;
 /// | kind | meaning |
 /// |---|---|
 /// | [`InvalidData`](io::ErrorKind::InvalidData) | damaged, cut off or followed by other bytes |
-/// | [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) | a limit of [`DecodeOptions`](super::DecodeOptions) |
+/// | [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) | a limit of the options |
 /// | [`Unsupported`](io::ErrorKind::Unsupported) | a codec that is not built in |
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
