@@ -12,7 +12,8 @@ use std::alloc::System;
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use layergraph_benches::Random;
 use patricia_tree::StringPatriciaSet;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -73,6 +74,31 @@ fn only<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
     found.next().is_none().then_some(first)
 }
 
+/// Prints how many bytes a structure holds for each id, the ids' texts included.
+fn weigh<T>(name: &str, build: impl FnOnce() -> T) {
+    let region = Region::new(ALLOCATOR);
+    let built = build();
+    let change = region.change();
+    // Bytes by which a block grew in place are counted apart from those that were allocated.
+    let held = change
+        .bytes_allocated
+        .checked_add_signed(change.bytes_reallocated)
+        .and_then(|bytes| bytes.checked_sub(change.bytes_deallocated));
+    drop(built);
+    match held {
+        Some(bytes) => println!("memory/{name}: {:.1} B/id", bytes as f64 / IDS as f64),
+        None => println!("memory/{name}: less after than before"),
+    }
+}
+
+fn memory(_: &mut Criterion) {
+    let ids = ids();
+    weigh("truncindex, one by one", || insert_each(&ids));
+    weigh("truncindex, at once", || collect(&ids));
+    weigh("list of strings", || ids.clone());
+    weigh("patricia_tree", || insert_each_in_trie(&ids));
+}
+
 fn build(c: &mut Criterion) {
     let ids = ids();
     let mut group = c.benchmark_group("build");
@@ -102,24 +128,42 @@ fn lookup(c: &mut Criterion) {
         .collect();
 
     for digits in [12, 64] {
+        // Before they are compared, all three have to give the same answers.
         for query in queries.iter().take(100) {
             let found = index.get(&query[..digits]).ok();
             assert_eq!(found.as_deref(), Some(*query));
             assert_eq!(get_in_trie(&trie, &query[..digits]), found);
+            assert_eq!(get_in_list(&ids, &query[..digits]), found);
         }
 
         let mut group = c.benchmark_group(format!("lookup by {digits} digits"));
-        let mut prefixes = queries.iter().map(|id| &id[..digits]).cycle();
-        group.bench_function("truncindex", |b| {
-            b.iter_batched(
-                || prefixes.next().unwrap(),
-                |p| index.get(p),
-                BatchSize::SmallInput,
-            );
+        measure(&mut group, "truncindex", &queries, |id| {
+            index.get(&id[..digits]).ok()
+        });
+        measure(&mut group, "patricia_tree", &queries, |id| {
+            get_in_trie(&trie, &id[..digits])
+        });
+        // Milliseconds each, so few of them are enough.
+        group.sample_size(10);
+        measure(&mut group, "linear scan", &queries, |id| {
+            get_in_list(&ids, &id[..digits])
         });
         group.finish();
     }
 }
 
-criterion_group!(benches, build, lookup);
+/// Measures one lookup, each time of the next id.
+fn measure(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    queries: &[&str],
+    lookup: impl Fn(&str) -> Option<String>,
+) {
+    let mut queries = queries.iter().cycle();
+    group.bench_function(name, |b| {
+        b.iter(|| queries.next().and_then(|id| lookup(black_box(id))));
+    });
+}
+
+criterion_group!(benches, memory, build, lookup);
 criterion_main!(benches);

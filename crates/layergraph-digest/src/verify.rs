@@ -263,7 +263,6 @@ fn within(len: usize, left: u64) -> usize {
 mod tests {
     use super::*;
     use crate::Algorithm;
-    use crate::Algorithm;
 
     fn layer() -> Digest {
         Digest::of(Algorithm::Sha256, b"layer")

@@ -23,7 +23,8 @@ const RETRIES: usize = 64;
 /// A directory that the paths given to it cannot leave.
 ///
 /// Links are followed, absolute ones from this directory, and `..` stops at it, as with
-/// `RESOLVE_IN_ROOT` of `openat2(2)`. A path without links is resolved by that call; one with links,
+/// `RESOLVE_IN_ROOT` of `openat2(2)`. A path without links is resolved by that call; one with
+/// links,
 /// and any where the kernel has no such call, is walked step by step. Because directories are held
 /// by handle, this is also true while somebody swaps directories and links in the tree.
 ///

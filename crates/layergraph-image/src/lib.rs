@@ -15,7 +15,7 @@
 //!
 //! image.size = 206;
 //! let line = String::from_utf8(image.encode()).unwrap();
-//! assert!(line.starts_with(r#"{"id":"b45e","comment":"\u003cnone\u003e","created":"0001-01-01T"#));
+//! assert!(line.starts_with(r#"{"id":"b45e","comment":"\u003cnone\u003e","created":"0001"#));
 //! assert!(line.ends_with("\"Size\":206}\n"));
 //! # Ok::<(), layergraph_image::v1::DecodeError>(())
 //! ```

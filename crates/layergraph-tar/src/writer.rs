@@ -275,17 +275,7 @@ fn headers(member: &NewMember<'_>) -> Result<Vec<u8>, WriteError> {
             records.add(key, decimal(seconds, nanos).as_bytes());
         }
     }
-    for (key, at, owner) in [
-        (&b"uname"[..], field::USER, member.user),
-        (b"gname", field::GROUP, member.group),
-    ] {
-        // A NUL ends the field.
-        if owner.len() >= at.len() || !owner.is_ascii() {
-            records.add(key, owner);
-        } else {
-            put(&mut block, at, owner);
-        }
-    }
+    owners(&mut records, &mut block, member);
     let (major, minor) = match member.kind {
         Kind::CharDevice | Kind::BlockDevice => member.device,
         _ => (0, 0),
@@ -300,6 +290,21 @@ fn headers(member: &NewMember<'_>) -> Result<Vec<u8>, WriteError> {
     let mut headers = records.finish();
     headers.extend_from_slice(&block);
     Ok(headers)
+}
+
+/// Writes the names of owner and group.
+fn owners(records: &mut Records, block: &mut Block, member: &NewMember<'_>) {
+    for (key, at, owner) in [
+        (&b"uname"[..], field::USER, member.user),
+        (b"gname", field::GROUP, member.group),
+    ] {
+        // A NUL ends the field.
+        if owner.len() >= at.len() || !owner.is_ascii() {
+            records.add(key, owner);
+        } else {
+            put(block, at, owner);
+        }
+    }
 }
 
 /// Refuses what a tar has no room for.
