@@ -228,11 +228,10 @@ fn headers(member: &NewMember<'_>) -> Result<Vec<u8>, WriteError> {
     }
     let mut records = Records::default();
     let mut block = [0; BLOCK];
-    let name = ustar_name(&path).unwrap_or_else(|| {
+    let (prefix, name) = ustar_name(&path).unwrap_or_else(|| {
         records.add(b"path", &path);
         (&[], &path[..path.len().min(100)])
     });
-    let (prefix, name) = name;
     put(&mut block, field::PREFIX, prefix);
     put(&mut block, field::NAME, name);
     if matches!(member.kind, Kind::HardLink | Kind::Symlink) {
