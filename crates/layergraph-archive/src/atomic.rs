@@ -34,18 +34,15 @@ pub fn unpack_atomic(
     let tree = OsStr::new(TREE);
     let staging = Staging::new(parent)?;
     let old = parent.find(name)?;
-    let mode = match &old {
-        Some(_) => {
-            // Refuses a link or a file, which are no directories.
-            parent.open_dir(name)?;
-            layergraph_fs::copy_tree(parent, name, staging.dir(), tree)?;
-            RenameMode::Exchange
-        }
-        None => {
-            staging.dir().make_dir(tree, 0o755)?;
-            staging.dir().set_mode(tree, 0o755)?;
-            RenameMode::NoReplace
-        }
+    let mode = if let Some(_) = &old {
+        // Refuses a link or a file, which are no directories.
+        parent.open_dir(name)?;
+        layergraph_fs::copy_tree(parent, name, staging.dir(), tree)?;
+        RenameMode::Exchange
+    } else {
+        staging.dir().make_dir(tree, 0o755)?;
+        staging.dir().set_mode(tree, 0o755)?;
+        RenameMode::NoReplace
     };
     let done = unpack(tar, &staging.dir().open_dir(tree)?, options)?;
     staging.publish_entry(tree, parent, name, mode, durability)?;

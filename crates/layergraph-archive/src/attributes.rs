@@ -11,7 +11,7 @@ pub(crate) type Attributes = Vec<(OsString, Vec<u8>)>;
 /// Returns whether an attribute can stand in a layer.
 ///
 /// Not those of overlayfs, which would change what a mount of the layer shows (R40); not the labels
-/// of the host's own security modules (SELinux, IMA, EVM …), which mean nothing elsewhere, while
+/// of the host's own security modules (`SELinux`, IMA, EVM …), which mean nothing elsewhere, while
 /// file capabilities belong to the file; not our record of a squashed file's owner.
 pub(crate) fn in_layer(key: &OsStr) -> bool {
     let key = key.as_bytes();

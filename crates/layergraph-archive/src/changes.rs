@@ -96,15 +96,12 @@ pub fn changes(
     };
     let upper = upper.root()?;
     let lower = lower.map(View::root).transpose()?;
-    let root_differs = match &lower {
-        Some(lower) => {
-            !same_rights(upper.metadata(), lower.metadata())
-                || upper.own_xattrs()? != lower.own_xattrs()?
-        }
-        None => {
-            let Metadata { mode, uid, gid, .. } = *upper.metadata();
-            (mode, uid, gid) != (0o755, 0, 0) || !upper.own_xattrs()?.is_empty()
-        }
+    let root_differs = if let Some(lower) = &lower {
+        !same_rights(upper.metadata(), lower.metadata())
+            || upper.own_xattrs()? != lower.own_xattrs()?
+    } else {
+        let Metadata { mode, uid, gid, .. } = *upper.metadata();
+        (mode, uid, gid) != (0o755, 0, 0) || !upper.own_xattrs()?.is_empty()
     };
     if root_differs {
         walk.report(ChangeKind::Modified, PathBuf::new(), upper.metadata());

@@ -50,7 +50,7 @@ impl OverrideStat {
             FileKind::Fifo => text.push_str("pipe"),
             FileKind::Socket => text.push_str("socket"),
             FileKind::CharDevice => {
-                write!(text, "char-{major}-{minor}").expect("a string takes it")
+                write!(text, "char-{major}-{minor}").expect("a string takes it");
             }
             FileKind::BlockDevice => {
                 write!(text, "block-{major}-{minor}").expect("a string takes it");

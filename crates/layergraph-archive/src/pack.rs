@@ -104,11 +104,12 @@ const END_MARKER: u64 = 1024;
 
 fn check_name(path: &Path) -> Result<(), PackError> {
     let is_sign = |part: Component<'_>| part.as_os_str().as_bytes().starts_with(WHITEOUT_PREFIX);
-    match path.components().any(is_sign) {
-        true => Err(PackError::Name {
+    if path.components().any(is_sign) {
+        Err(PackError::Name {
             path: path.to_owned(),
-        }),
-        false => Ok(()),
+        })
+    } else {
+        Ok(())
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) enum Command {
 /// Where there is no DIR, it appears only when the whole layer is unpacked. A DIR that is there
 /// keeps what was unpacked until an error, unless --atomic is given.
 ///
-/// With --json: {"entries", "size", "dropped_xattrs", "recorded_nodes"}.
+/// With --json: {"entries", "size", "`dropped_xattrs`", "`recorded_nodes`"}.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Unpack {
     /// A tar file, plain or packed by gzip, zstd, xz or bzip2; `-` for stdin.

@@ -144,9 +144,10 @@ fn base64(bytes: &[u8]) -> String {
         let bits = u32::from_be_bytes(bits);
         for place in 0..4 {
             let digit = (bits >> (18 - 6 * place)) & 63;
-            text.push(match place <= group.len() {
-                true => DIGITS[digit as usize].into(),
-                false => '=',
+            text.push(if place <= group.len() {
+                DIGITS[digit as usize].into()
+            } else {
+                '='
             });
         }
     }

@@ -31,9 +31,10 @@ pub(crate) fn run(args: &args::Unpack, json: bool, console: &Console) -> Result<
     let ownership = console.ownership(args.ownership, consequence);
     let (layer, dir) = (args.layer.display(), args.dir.display());
     attempt(args, ownership, json, console).map_err(|why| Failure {
-        attempted: match is_stdin(&args.layer) {
-            true => format!("unpack stdin to {dir}"),
-            false => format!("unpack {layer} to {dir}"),
+        attempted: if is_stdin(&args.layer) {
+            format!("unpack stdin to {dir}")
+        } else {
+            format!("unpack {layer} to {dir}")
         },
         hint: hint(&why, args, ownership),
         why,

@@ -1,7 +1,7 @@
 //! The signs by which overlayfs tells that something is hidden, cut off or was renamed.
 //!
 //! Source: the kernel's documentation, *Overlay Filesystem*, sections *whiteouts and opaque
-//! directories* and *redirect_dir*.
+//! directories* and *`redirect_dir`*.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
