@@ -111,7 +111,11 @@ impl Unpacker<'_> {
             };
             let metadata = level.dir.metadata(&name)?;
             if metadata.kind == FileKind::Directory {
-                if self.directories.is_fresh(ObjectId::from(&metadata)) {
+                if self
+                    .directories
+                    .get(ObjectId::from(&metadata))
+                    .is_some_and(|known| known.made || known.fresh && known.stated.is_some())
+                {
                     level.keeps = true;
                 } else {
                     let below = Arc::new(level.dir.open_dir(&name)?);
