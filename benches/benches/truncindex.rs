@@ -16,7 +16,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use layergraph_benches::Random;
 use patricia_tree::StringPatriciaSet;
-use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use truncindex::TruncIndex;
 
 #[global_allocator]
@@ -77,16 +77,16 @@ fn only<T>(mut found: impl Iterator<Item = T>) -> Option<T> {
 /// Prints how many bytes a structure holds for each id, the ids' texts included.
 fn weigh<T>(name: &str, build: impl FnOnce() -> T) {
     let region = Region::new(ALLOCATOR);
-    let built = build();
+    let structure = build();
     let change = region.change();
-    // Bytes by which a block grew in place are counted apart from those that were allocated.
-    let held = change
-        .bytes_allocated
-        .checked_add_signed(change.bytes_reallocated)
-        .and_then(|bytes| bytes.checked_sub(change.bytes_deallocated));
-    drop(built);
+    // Growth and shrinking of a block are in both counts already.
+    let held = change.bytes_allocated.checked_sub(change.bytes_deallocated);
+    drop(structure);
     match held {
-        Some(bytes) => println!("memory/{name}: {:.1} B/id", bytes as f64 / IDS as f64),
+        Some(bytes) => {
+            let tenths = bytes * 10 / IDS;
+            println!("memory/{name}: {}.{} B/id", tenths / 10, tenths % 10);
+        }
         None => println!("memory/{name}: less after than before"),
     }
 }
@@ -109,11 +109,13 @@ fn build(c: &mut Criterion) {
         group.bench_function(name, |b| b.iter(build));
     };
     measure("truncindex, one by one", &|| {
-        drop(black_box(insert_each(&ids)))
+        drop(black_box(insert_each(&ids)));
     });
-    measure("truncindex, at once", &|| drop(black_box(collect(&ids))));
+    measure("truncindex, at once", &|| {
+        drop(black_box(collect(&ids)));
+    });
     measure("patricia_tree", &|| {
-        drop(black_box(insert_each_in_trie(&ids)))
+        drop(black_box(insert_each_in_trie(&ids)));
     });
     group.finish();
 }
@@ -124,7 +126,10 @@ fn lookup(c: &mut Criterion) {
     let trie = insert_each_in_trie(&ids);
     let mut random = Random::new(2);
     let queries: Vec<&str> = (0..QUERIES)
-        .map(|_| &*ids[(random.next_u64() % IDS as u64) as usize])
+        .map(|_| {
+            let at = usize::try_from(random.next_u64() % IDS as u64).expect("less than IDS");
+            &*ids[at]
+        })
         .collect();
 
     for digits in [12, 64] {

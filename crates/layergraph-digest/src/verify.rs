@@ -154,7 +154,7 @@ impl<R: Read> Read for Verifier<R> {
                 _ => Err(VerifyError::TooLong { expected }.into()),
             },
             Some(left) => {
-                let len = at_most(buffer.len(), left);
+                let len = within(buffer.len(), left);
                 self.inner.read(&mut buffer[..len])
             }
         }
@@ -336,9 +336,4 @@ mod tests {
         let error = io::Error::from(verifier.finish().unwrap_err());
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
-}
-
-/// Returns how many of `len` bytes may pass if only so many are left.
-fn at_most(len: usize, left: u64) -> usize {
-    usize::try_from(left).map_or(len, |left| len.min(left))
 }
