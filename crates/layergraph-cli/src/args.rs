@@ -7,10 +7,15 @@ use layergraph_archive::Ownership;
 
 /// Unpacks, packs and lists the layers of container images.
 #[derive(Debug, Parser)]
-#[command(name = "layergraph", version, max_term_width = 100)]
+#[command(
+    name = "layergraph",
+    bin_name = "layergraph",
+    version,
+    max_term_width = 100
+)]
 #[command(after_help = EXIT_STATUS)]
 pub(crate) struct Args {
-    /// Print the result as one JSON document on stdout.
+    /// Print the result of unpack or pack as one JSON document on stdout.
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
@@ -47,7 +52,8 @@ pub(crate) enum Command {
 /// Where there is no DIR, it appears only when the whole layer is unpacked. A DIR that is there
 /// keeps what was unpacked until an error, unless --atomic is given.
 ///
-/// With --json: {"entries", "size", "`dropped_xattrs`", "`recorded_nodes`"}.
+/// With --json, the result is an object of numbers: `entries`, `size`, `dropped_xattrs` and
+/// `recorded_nodes`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Unpack {
     /// A tar file, plain or packed by gzip, zstd, xz or bzip2; `-` for stdin.
@@ -78,7 +84,8 @@ pub(crate) struct Unpack {
 ///
 /// The same tree gives the same bytes. The layer is a plain tar. Sockets are left out.
 ///
-/// With --json and -o: {"entries", "size", "sockets": [{"path"}]}.
+/// With --json and -o, the result is an object: the numbers `entries` and `size`, and in `sockets`
+/// an object with the `path` of each.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Pack {
     /// What to pack.

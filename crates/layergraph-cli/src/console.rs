@@ -26,8 +26,8 @@ impl Console {
         }
     }
 
-    /// Says what went wrong without keeping the command from its work.
-    pub(crate) fn warn(&self, attempted: &str, error: &(dyn std::error::Error + 'static)) {
+    /// Says, to the quiet as well, what went wrong without keeping the command from its work.
+    pub(crate) fn warn(attempted: &str, error: &(dyn std::error::Error + 'static)) {
         let text = format!("{attempted}: {}", chain(error));
         say(&format!("layergraph: warning: {}", printable(&text)));
     }

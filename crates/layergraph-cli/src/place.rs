@@ -72,7 +72,7 @@ impl Place {
                 let what = count(number as u64, "leftover", "leftovers");
                 console.note(&format!("removed {what} of killed runs in {shown}"));
             }
-            Err(error) => console.warn(&format!("remove leftovers in {shown}"), &error),
+            Err(error) => Console::warn(&format!("remove leftovers in {shown}"), &error),
         }
     }
 }

@@ -99,10 +99,12 @@ impl Why {
             Why::Unsupported(_) => Status::NotPermitted,
             Why::NoDirectory { .. } => Status::NotFound,
             Why::Argument(error) if errno(error) == Some(Errno::ENOENT) => Status::NotFound,
-            Why::Argument(error) | Why::Fs(error) => of_fs(error),
+            Why::Argument(error)
+            | Why::Fs(error)
+            | Why::Pack(PackError::Fs(error))
+            | Why::Listing(ListingError::Fs(error)) => of_fs(error),
             Why::Unpack(error) => of_unpack(error),
             Why::Pack(PackError::Name { .. }) => Status::Refused,
-            Why::Pack(PackError::Fs(error)) | Why::Listing(ListingError::Fs(error)) => of_fs(error),
             Why::Pack(PackError::Write { source, .. }) => match source {
                 WriteError::Write(error) | WriteError::Data(error) => of_io(error),
                 WriteError::Member { .. } => Status::Refused,
@@ -125,7 +127,7 @@ impl Why {
                 "rename or remove it: names that begin with .wh. stand for what a layer removes"
             }
             Why::Unpack(UnpackError::Tar(TarError::Header { position: 0, .. })) => {
-                "a layer is a tar, plain or packed by gzip, zstd, xz or bzip2"
+                "check that it is a tar, plain or packed by gzip, zstd, xz or bzip2"
             }
             Why::Unpack(UnpackError::Limit { .. } | UnpackError::Tar(TarError::Limit { .. })) => {
                 "no layer of a real image needs that much"

@@ -9,6 +9,7 @@ use layergraph_archive::codec::{DecodeOptions, decode};
 use layergraph_archive::{Ownership, UnpackOptions, Unpacked, unpack, unpack_atomic};
 use layergraph_fs::{Dir, Durability};
 use nix::errno::Errno;
+use nix::unistd::Uid;
 use serde::Serialize;
 
 use crate::args;
@@ -133,20 +134,27 @@ fn tell(done: &Unpacked, console: &Console) {
 }
 
 fn hint(why: &Why, args: &args::Unpack, ownership: Ownership) -> Option<String> {
-    let fixed = match (why, why.status()) {
-        (Why::Unpack(_), Status::NotPermitted) if ownership == Ownership::Preserve => {
-            "run as root, or with --ownership squash"
+    let Why::Unpack(_) = why else {
+        let instead = matches!(why, Why::Unsupported(_)).then_some("unpack without --atomic");
+        return instead.map(str::to_owned).or_else(|| why.hint());
+    };
+    let preserves = ownership == Ownership::Preserve;
+    let was_there = args.dir.exists();
+    let fixed = match (why.status(), why.errno()) {
+        // EINVAL is for owners that a user namespace does not map.
+        (Status::NotPermitted, Some(Errno::EPERM | Errno::EINVAL)) if preserves => {
+            if Uid::effective().is_root() {
+                "it may be possible with --ownership squash"
+            } else {
+                "run as root, or with --ownership squash"
+            }
         }
-        (Why::Unsupported(_), _) => "unpack without --atomic",
-        // A limit of file sizes is another kind of no space.
-        (Why::Unpack(_), Status::NoSpace)
-            if why.errno() == Some(Errno::ENOSPC) && args.atomic && args.dir.exists() =>
-        {
+        (Status::NoSpace, Some(Errno::ENOSPC)) if args.atomic && was_there => {
             "--atomic needs room for a copy of the directory, which is as it was"
         }
         _ => match why.hint() {
             Some(hint) => return Some(hint),
-            None if matches!(why, Why::Unpack(_)) && !args.atomic && args.dir.exists() => {
+            None if was_there && !args.atomic => {
                 "the directory holds what was unpacked until then; --atomic leaves it as it was"
             }
             None => return None,

@@ -21,7 +21,7 @@ fn a_layer_over_a_tree_lists_as_the_original_listed_it() -> Result {
         let home = Home::new()?;
         let tree = home.path("tree");
         for layer in ["old.tar", "diff.tar"] {
-            say(&[&"unpack", &data(case, &layer), &tree])?.done();
+            say(&[&"unpack", &data(case, layer), &tree])?.done();
         }
         assert_eq!(
             listing(&tree)?,
