@@ -34,7 +34,7 @@ pub fn unpack_atomic(
     let tree = OsStr::new(TREE);
     let staging = Staging::new(parent)?;
     let old = parent.find(name)?;
-    let mode = if let Some(_) = &old {
+    let mode = if old.is_some() {
         // Refuses a link or a file, which are no directories.
         parent.open_dir(name)?;
         layergraph_fs::copy_tree(parent, name, staging.dir(), tree)?;

@@ -314,7 +314,7 @@ impl<'a> Unpacker<'a> {
         name: &[u8],
         archive: &mut Archive<'_>,
     ) -> Result<(), UnpackError> {
-        self.check_kind(member)?;
+        Self::check_kind(member)?;
         let parent = self
             .parent(directory, member)
             .map_err(|error| error.about(member))?;
@@ -332,7 +332,7 @@ impl<'a> Unpacker<'a> {
     }
 
     /// Refuses types and devices that a layer cannot have.
-    fn check_kind(&self, member: &Member) -> Result<(), UnpackError> {
+    fn check_kind(member: &Member) -> Result<(), UnpackError> {
         let path = || shown(&member.path);
         match (member.kind, member.device) {
             // GNU's dump of a directory: the directory, and a list of what was in it.

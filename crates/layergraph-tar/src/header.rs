@@ -56,10 +56,7 @@ pub(crate) fn member(block: &Block, extensions: Extensions) -> Result<(Member, S
         _ => Vec::new(),
     };
     // As for Go's archive/tar, no data follows these whatever their size says.
-    let has_data = match type_byte {
-        b'1'..=b'6' => false,
-        _ => true,
-    };
+    let has_data = !matches!(type_byte, b'1'..=b'6');
     let id = |stated: Option<i128>, at: std::ops::Range<usize>| match stated {
         Some(number) => field::id(number),
         None => field::number(&block[at]).and_then(field::id),

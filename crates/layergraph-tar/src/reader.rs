@@ -90,10 +90,10 @@ impl<R: Read, T: Tap> Reader<R, T> {
             let position = self.input.position();
             let invalid = |reason| TarError::Header { position, reason };
             let Some(block) = self.input.block("a header")? else {
-                return self.end(&extensions).map_err(invalid);
+                return end(&extensions).map_err(invalid);
             };
             if block == [0; BLOCK] {
-                self.end(&extensions).map_err(invalid)?;
+                end(&extensions).map_err(invalid)?;
                 if !self.input.ends_here()? {
                     return Err(invalid("a block of zeros stands alone"));
                 }
@@ -108,7 +108,7 @@ impl<R: Read, T: Tap> Reader<R, T> {
             match block[field::TYPE] {
                 b'x' | b'L' | b'K' => self.extension(&block, position, &mut extensions)?,
                 b'g' => {
-                    self.end(&extensions).map_err(invalid)?;
+                    end(&extensions).map_err(invalid)?;
                     return self.global(&block, position).map(Some);
                 }
                 _ => {
@@ -116,14 +116,6 @@ impl<R: Read, T: Tap> Reader<R, T> {
                     return self.begin(member, map, first_position, position).map(Some);
                 }
             }
-        }
-    }
-
-    /// Takes the end of the archive for what it is: no extension header may wait for a member.
-    fn end(&self, extensions: &Extensions) -> Result<Option<Member>, Reason> {
-        match extensions.count {
-            0 => Ok(None),
-            _ => Err("an extension header before it belongs to no member"),
         }
     }
 
@@ -352,6 +344,14 @@ impl<R: Read, T: Tap> Reader<R, T> {
     /// Returns the tap.
     pub fn tap_mut(&mut self) -> &mut T {
         &mut self.input.tap
+    }
+}
+
+/// Takes the end of the archive for what it is: no extension header may wait for a member.
+fn end(extensions: &Extensions) -> Result<Option<Member>, Reason> {
+    match extensions.count {
+        0 => Ok(None),
+        _ => Err("an extension header before it belongs to no member"),
     }
 }
 

@@ -329,7 +329,7 @@ fn check(member: &NewMember<'_>) -> Result<(), WriteError> {
     if member.uid == u32::MAX || member.gid == u32::MAX {
         return refuse("an id means no owner");
     }
-    if member.device.0 > MAX_7 as u32 || member.device.1 > MAX_7 as u32 {
+    if u64::from(member.device.0.max(member.device.1)) > MAX_7 {
         return refuse("a device number is too large");
     }
     let bad = |key: &Vec<u8>| key.is_empty() || key.contains(&0) || key.contains(&b'=');

@@ -33,18 +33,14 @@ impl Unpacker<'_> {
             Some(metadata) => self.remove(parent, name, &metadata)?,
             None => {}
         }
-        let id = self.new_directory(parent, name)?;
+        let id = Self::new_directory(parent, name)?;
         self.directories
             .insert_fresh(id, &path, member.mtime, stated);
         Ok(())
     }
 
     /// Makes a directory that only we can enter until the end.
-    pub(super) fn new_directory(
-        &mut self,
-        parent: &Parent,
-        name: &OsStr,
-    ) -> Result<ObjectId, FsError> {
+    pub(super) fn new_directory(parent: &Parent, name: &OsStr) -> Result<ObjectId, FsError> {
         parent.dir.make_dir(name, 0o700)?;
         if parent.bequeaths {
             disinherit(&parent.dir, name)?;

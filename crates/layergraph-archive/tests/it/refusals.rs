@@ -1,6 +1,7 @@
 //! What is refused, and what it cannot touch: the requirements R1 to R45 at the surface of
 //! [`unpack`](layergraph_archive::unpack).
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
@@ -49,7 +50,8 @@ impl Sandbox {
         let mut state = listing_of(Path::new(&self.outside()));
         for path in ["outside", "outside/dir", "outside/secret"] {
             let metadata = fs::metadata(self.0.path().join(path)).expect("it is there");
-            state += &format!("{path} {:?} {}\n", metadata.modified(), metadata.nlink());
+            let (time, links) = (metadata.modified(), metadata.nlink());
+            writeln!(state, "{path} {time:?} {links}").expect("a string takes it");
         }
         state
             + &format!(
@@ -80,7 +82,7 @@ fn r1_no_name_leads_out() {
     ] {
         sandbox.check(&[entry]).expect("it lands inside");
     }
-    assert_eq!(sandbox.check(&["../../../../d/"]).is_ok(), true);
+    sandbox.check(&["../../../../d/"]).expect("it lands inside");
     assert!(sandbox.root().join("new").exists() && sandbox.root().join("d").exists());
 }
 

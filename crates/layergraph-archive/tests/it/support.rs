@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use layergraph_archive::{
-    UnpackError, UnpackOptions, Unpacked, View, changes, listing, pack, unpack,
+    CompareOptions, UnpackError, UnpackOptions, Unpacked, View, changes, listing, pack, unpack,
 };
 use layergraph_fs::Dir;
 use layergraph_tar::{Kind, NewMember, Writer};
@@ -191,7 +191,7 @@ pub(crate) fn check_refused(before: &[&str], tar: &[u8]) -> String {
 /// Lists the changes between two trees.
 pub(crate) fn changes_between(upper: &Path, lower: Option<&Path>) -> Vec<String> {
     let lower = lower.map(view);
-    let changes = changes(&view(upper), lower.as_ref(), &Default::default());
+    let changes = changes(&view(upper), lower.as_ref(), &CompareOptions::default());
     changes
         .expect("trees that can be read")
         .iter()
@@ -202,7 +202,8 @@ pub(crate) fn changes_between(upper: &Path, lower: Option<&Path>) -> Vec<String>
 /// Packs what makes `upper` of `lower`.
 pub(crate) fn pack_of(upper: &Path, lower: Option<&Path>) -> Vec<u8> {
     let (upper, lower) = (view(upper), lower.map(view));
-    let changes = changes(&upper, lower.as_ref(), &Default::default()).expect("readable trees");
+    let changes =
+        changes(&upper, lower.as_ref(), &CompareOptions::default()).expect("readable trees");
     let mut layer = Vec::new();
     pack(&upper, &changes, &mut layer).expect("a tree that a layer can hold");
     layer

@@ -98,10 +98,14 @@ fn stack(place: &Path, all_acts: &[Vec<Act>]) -> Vec<PathBuf> {
         fs::create_dir(&layer).expect("a new layer");
         layers.insert(0, layer.clone());
         if number == 0 {
-            acts.iter().for_each(|act| act.perform(&layer));
+            for act in acts {
+                act.perform(&layer);
+            }
         } else {
             let mount = Mount::new(&layers, &place.join(format!("mount{number}")));
-            acts.iter().for_each(|act| act.perform(&mount.0));
+            for act in acts {
+                act.perform(&mount.0);
+            }
         }
     }
     layers
