@@ -51,7 +51,11 @@ impl Step {
 #[derive(Debug)]
 pub(super) enum Fault {
     Damaged(String),
-    Memory { needed: u64 },
+    /// Only zstd and xz let the data ask for memory.
+    #[cfg_attr(not(any(feature = "xz", feature = "zstd")), allow(dead_code))]
+    Memory {
+        needed: u64,
+    },
 }
 
 /// Returns the decoder of `codec`'s members, or `None` for data that is not packed.
