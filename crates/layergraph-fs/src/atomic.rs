@@ -3,25 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 
-use rustix::fs::FlockOperation;
-use rustix::io::Errno;
-
-use crate::sys::look;
-use crate::{Dir, Durability, FileKind, FsError, NewFile, RenameMode, Result};
-
-/// What the names of temporary files and staging directories begin with; only [`sweep`] and the
-/// process that made one may touch it.
-///
-/// [`sweep`]: crate::sweep
-pub(crate) const PREFIX: &str = ".layergraph-";
-
-/// Draws a name that nobody else has.
-pub(crate) fn private_name(dir: &Dir) -> Result<OsString> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| FsError::new("getrandom", dir.path(), error.into()))?;
-    Ok(format!("{PREFIX}{:016x}", u64::from_ne_bytes(bytes)).into())
-}
+use crate::temporary::{claim, draw_name};
+use crate::{Dir, Durability, NewFile, RenameMode, Result};
 
 /// Writes the file `name` as a whole: readers find the old content or the new one.
 ///
@@ -46,13 +29,30 @@ pub fn write_atomic(
 
 /// A file that gets its name when it is complete.
 ///
-/// Dropped without [`commit`](AtomicFile::commit), it leaves nothing.
+/// Dropped without [`commit`](AtomicFile::commit), it leaves nothing; what a killed process leaves,
+/// [`sweep`](crate::sweep) removes.
+///
+/// ```
+/// use std::ffi::OsStr;
+/// use std::io::Write;
+/// use layergraph_fs::{AtomicFile, Dir, Durability};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("list");
+/// let dir = Dir::open(directory.path())?;
+/// let mut file = AtomicFile::create(&dir, OsStr::new("list"), 0o644)?;
+/// writeln!(file, "one line of many")?;
+/// assert!(!path.exists());
+/// file.commit(Durability::Full)?;
+/// assert!(path.exists());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "the file gets its name by `commit`"]
 pub struct AtomicFile {
     dir: Dir,
-    /// What it is called until then; empty when it is not called so any more.
-    temporary: OsString,
+    /// What it is called until then, if it still is.
+    temporary: Option<OsString>,
     name: OsString,
     file: NewFile,
 }
@@ -63,18 +63,16 @@ impl AtomicFile {
     /// Its mode is `mode` less the process's umask.
     pub fn create(dir: &Dir, name: &OsStr, mode: u32) -> Result<AtomicFile> {
         dir.plain("openat", name)?;
-        let dir = dir.try_clone()?;
         loop {
-            let temporary = private_name(&dir)?;
-            let file = dir.create_file(&temporary, mode)?;
-            if lock(&dir, &temporary, &file, &file.metadata()?)? {
-                let name = name.to_owned();
-                return Ok(AtomicFile {
-                    dir,
-                    temporary,
-                    name,
-                    file,
-                });
+            let temporary = draw_name(dir)?;
+            let file = AtomicFile {
+                dir: dir.try_clone()?,
+                file: dir.create_file(&temporary, mode)?,
+                temporary: Some(temporary.clone()),
+                name: name.to_owned(),
+            };
+            if claim(dir, &temporary, &file.file, &file.file.metadata()?)? {
+                return Ok(file);
             }
         }
     }
@@ -88,9 +86,11 @@ impl AtomicFile {
         if durability == Durability::Full {
             self.file.sync()?;
         }
-        self.dir
-            .rename(&self.temporary, &self.dir, &self.name, RenameMode::Replace)?;
-        self.temporary.clear();
+        if let Some(temporary) = &self.temporary {
+            self.dir
+                .rename(temporary, &self.dir, &self.name, RenameMode::Replace)?;
+            self.temporary = None;
+        }
         if durability == Durability::Full {
             self.dir.sync()?;
         }
@@ -110,30 +110,9 @@ impl Write for AtomicFile {
 
 impl Drop for AtomicFile {
     fn drop(&mut self) {
-        if !self.temporary.is_empty() {
+        if let Some(temporary) = &self.temporary {
             // What cannot be removed now, a sweep removes.
-            let _ = self.dir.remove_file(&self.temporary);
+            let _ = self.dir.remove_file(temporary);
         }
     }
-}
-
-/// Locks what was just made, against being swept; returns whether it is still called `name`.
-///
-/// Between making and locking, a sweep may have taken it for a leftover.
-pub(crate) fn lock(
-    dir: &Dir,
-    name: &OsStr,
-    handle: impl std::os::fd::AsFd,
-    metadata: &crate::Metadata,
-) -> Result<bool> {
-    let at = dir.plain("flock", name)?;
-    match look("flock", at, || {
-        rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive)
-    }) {
-        Err(error) if error.is(Errno::AGAIN) => return Ok(false),
-        result => result?,
-    }
-    let found = dir.find(name)?;
-    let kinds = [FileKind::File, FileKind::Directory];
-    Ok(found.is_some_and(|found| found.is_same_object(metadata) && kinds.contains(&found.kind)))
 }

@@ -169,8 +169,15 @@ fn has_proc() -> bool {
     rustix::fs::access(HANDLES, rustix::fs::Access::EXISTS).is_ok()
 }
 
+/// Lists the extended attributes of an open file, sorted by name.
+pub(crate) fn xattrs_of(file: impl AsFd, at: At<'_>) -> Result<Vec<(OsString, Vec<u8>)>> {
+    let list = |buffer: &mut [u8]| rustix::fs::flistxattr(&file, buffer);
+    let get = |key: &OsStr, buffer: &mut [u8]| rustix::fs::fgetxattr(&file, key, buffer);
+    read_xattrs(at, list, get)
+}
+
 /// Reads all extended attributes of the object that `list` and `get` are for.
-pub(crate) fn read_xattrs(
+fn read_xattrs(
     at: At<'_>,
     list: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
     get: impl Fn(&OsStr, &mut [u8]) -> rustix::io::Result<usize>,

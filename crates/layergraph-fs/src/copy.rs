@@ -1,222 +1,202 @@
-//! Copies of files and trees with everything they have, content shared where the file system can.
+//! Copying objects and whole trees with everything that belongs to them.
 
-use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+mod content;
+mod links;
+mod preserve;
+
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use rustix::io::Errno;
+use crate::dir::{DirEntry, LISTED, RenameMode};
+use crate::remove::open_on_same_mount;
+use crate::trail::Trail;
+use crate::{Dir, FileKind, Metadata, Result, Staging};
 
-use crate::atomic::private_name;
-use crate::dir::HERE;
-use crate::sys::change;
-use crate::{Dir, FileKind, FsError, Metadata, NewFile, RenameMode, Result, remove_tree};
+use content::Ways;
+pub use content::copy_file;
+use links::{Links, PlaceId};
+use preserve::Copied;
 
-/// Copies `name` of `from`, with all that is in it if it is a directory, to `to_name` in `to`,
-/// which must not exist.
+/// Copies `name` of `from`, a whole tree if it is a directory, to the new name `to_name` of `to`.
 ///
-/// The copy has the content, with its holes, and kind, owner, mode, times to the nanosecond, device
-/// number, link target and extended attributes of each object; names of one file in the tree are
-/// names of one file in the copy. Content is shared where the file system can (`FICLONE` in
-/// `ioctl_ficlonerange(2)`). No link is followed.
+/// Kept are content with its holes, kind, mode, owner and group, access and modification times in
+/// nanoseconds, extended attributes, device numbers, and hard links among the objects of the tree.
+/// Content is shared where the file system can share it: see [`copy_file`]. No link is followed.
+/// However deep the tree is, a few dozen handles suffice.
 ///
-/// Labels of the host's security modules are copied only where the kernel lets us.
+/// What the caller may not set is left out: an ordinary user becomes the owner of all copies, and
+/// those of somebody else's files lose set-uid, set-gid and capabilities. What belongs to the host
+/// rather than to the object (`security.selinux`, `btrfs.compression`) is copied where the host
+/// lets it happen.
 ///
 /// # Errors
 ///
-/// The first object that could not be copied; the copy is then incomplete, and is the caller's to
-/// remove. An ordinary user cannot copy what belongs to others, nor devices. Each level of the tree
-/// holds two handles open.
+/// `EEXIST` if `to` has an object `to_name`. `EXDEV` names a directory in the tree on which
+/// something is mounted. After an error a part of the copy may be there.
 pub fn copy_tree(from: &Dir, name: &OsStr, to: &Dir, to_name: &OsStr) -> Result<()> {
-    let mut copy = Copy::default();
-    copy.object(from, name, to, to_name, Path::new(""))?;
-    while let Some(level) = copy.levels.last_mut() {
-        if let Some(name) = level.names.pop() {
-            let (from, to) = (Arc::clone(&level.from), Arc::clone(&level.to));
-            let path = level.path.join(&name);
-            copy.object(&from, &name, &to, &name, &path)?;
-        } else if let Some(level) = copy.levels.pop() {
-            let here = OsStr::new(HERE);
-            state(&level.from, here, &level.to, here, &level.metadata)?;
-        }
+    let kind = from.metadata(name)?.kind;
+    if kind != FileKind::Directory {
+        return Object::open(from, name, kind)?.copy(to, to_name, &mut Ways::default());
     }
-    Ok(())
+    let source = from.open_dir_as(name, LISTED)?;
+    to.make_dir(to_name, 0o700)?;
+    copy_into(&source, &to.open_dir(to_name)?)
 }
 
-/// Puts a copy of `name`, which is no directory, in its place, so that no other name leads to it.
+/// Copies what is in `from`, and what is known about `from` itself, to the empty directory `to`.
+///
+/// Everything is kept, and fails, as with [`copy_tree`].
+pub fn copy_into(from: &Dir, to: &Dir) -> Result<()> {
+    // Nothing made in the copy may inherit from where the copy is made.
+    to.remove_inherited_acls()?;
+    let mut copier = Copier {
+        from: Trail::new(from.listed()?, Source::new(from)?),
+        to: Trail::new(to.try_clone()?, PlaceId::TOP),
+        links: Links::new(to.try_clone()?),
+        ways: Ways::default(),
+    };
+    loop {
+        if let Some(entry) = copier.from.state().left.next() {
+            copier.entry(&entry)?;
+            continue;
+        }
+        // Both parents first: what is then set may close the way to them.
+        match (copier.from.leave()?, copier.to.leave()?) {
+            (Some(source), Some(copy)) => source.state.finish(&source.dir, &copy.dir)?,
+            _ => break,
+        }
+    }
+    copier.from.state().finish(from, to)
+}
+
+/// Replaces the object `name`, which is not a directory, by a copy of it that has no other name.
+///
+/// This breaks a hard link. The copy is made in a [`Staging`] beside it, with everything that
+/// [`copy_tree`] keeps; until it is whole, and after an error, the old object is in place and
+/// nothing is left beside it.
 ///
 /// # Errors
 ///
-/// After an error the old object is in its place and nothing is left beside it.
+/// `EISDIR` for a directory.
 pub fn replace_by_copy(dir: &Dir, name: &OsStr) -> Result<()> {
-    let copy = private_name(dir)?;
-    let result = copy_tree(dir, name, dir, &copy)
-        .and_then(|()| disinherit(dir, name, &copy))
-        .and_then(|()| dir.rename(&copy, dir, name, RenameMode::Replace));
-    if result.is_err() {
-        // The first error is the one to tell.
-        let _ = remove_tree(dir, &copy);
+    let kind = dir.metadata(name)?.kind;
+    if kind == FileKind::Directory {
+        let at = dir.plain("renameat2", name)?;
+        return Err(at.error("renameat2", rustix::io::Errno::ISDIR));
     }
-    result
+    let staging = Staging::new(dir)?;
+    Object::open(dir, name, kind)?.copy(staging.dir(), name, &mut Ways::default())?;
+    staging.dir().rename(name, dir, name, RenameMode::Replace)?;
+    staging.discard()
 }
 
-/// Takes from a copy what it has inherited from its directory and the original has not.
-fn disinherit(dir: &Dir, name: &OsStr, copy: &OsStr) -> Result<()> {
-    let wanted = dir.xattrs(name)?;
-    for (key, _) in dir.xattrs(copy)? {
-        let inherited = key.as_encoded_bytes().starts_with(b"system.posix_acl_");
-        if inherited && !wanted.iter().any(|(known, _)| *known == key) {
-            dir.remove_xattr(copy, &key)?;
-        }
-    }
-    Ok(())
+struct Copier {
+    from: Trail<Source>,
+    to: Trail<PlaceId>,
+    links: Links,
+    ways: Ways,
 }
 
-#[derive(Default)]
-struct Copy {
-    /// The copy of the directory that is copied.
-    top: Option<Arc<Dir>>,
-    /// Where below that the copy of a file with several names is.
-    links: HashMap<(u64, u64), PathBuf>,
-    levels: Vec<Level>,
-}
-
-/// A directory while it is copied.
-struct Level {
-    from: Arc<Dir>,
-    to: Arc<Dir>,
-    /// From the directory that is copied.
-    path: PathBuf,
+/// A directory that is being copied.
+struct Source {
     metadata: Metadata,
-    names: Vec<OsString>,
+    left: std::vec::IntoIter<DirEntry>,
 }
 
-impl Copy {
-    fn object(
-        &mut self,
-        from: &Dir,
-        name: &OsStr,
-        to: &Dir,
-        to_name: &OsStr,
-        path: &Path,
-    ) -> Result<()> {
-        let metadata = from.metadata(name)?;
-        if metadata.kind == FileKind::Directory {
-            let from = Arc::new(from.open_dir(name)?);
-            let names = from
-                .entries()?
-                .into_iter()
-                .map(|entry| entry.name)
-                .collect();
-            to.make_dir(to_name, 0o700)?;
-            let to = Arc::new(to.open_dir(to_name)?);
-            self.top.get_or_insert_with(|| Arc::clone(&to));
-            let path = path.to_owned();
-            self.levels.push(Level {
-                from,
-                to,
-                path,
-                metadata,
-                names,
-            });
+impl Source {
+    fn new(dir: &Dir) -> Result<Source> {
+        // The time of access is the one before it is listed.
+        let metadata = dir.metadata_here()?;
+        let left = dir.entries()?.into_iter();
+        Ok(Source { metadata, left })
+    }
+
+    /// Sets what is known about the directory on its copy, in which nothing is made any more.
+    fn finish(&self, from: &Dir, to: &Dir) -> Result<()> {
+        let here = OsStr::new(crate::dir::HERE);
+        Copied::Entry(to, here).preserve(&self.metadata, from.xattrs(here)?)
+    }
+}
+
+impl Copier {
+    fn entry(&mut self, DirEntry { name, kind }: &DirEntry) -> Result<()> {
+        let (from, to) = (self.from.here(), self.to.here());
+        let kind = match kind {
+            Some(kind) => *kind,
+            None => from.metadata(name)?.kind,
+        };
+        if kind == FileKind::Directory {
+            return self.directory(name);
+        }
+        let object = Object::open(from, name, kind)?;
+        if object.metadata.links > 1 {
+            let id = object.metadata.id();
+            let place = *self.to.state();
+            let to = self.to.here();
+            if self.links.link(id, to, place, name)? {
+                return Ok(());
+            }
+            object.copy(to, name, &mut self.ways)?;
+            self.links.remember(id, place, name);
             return Ok(());
         }
-        if metadata.links > 1
-            && let (Some(top), Some(first)) = (&self.top, self.links.get(&metadata.id()))
-        {
-            return link(top, first, to, to_name);
+        object.copy(to, name, &mut self.ways)
+    }
+
+    fn directory(&mut self, name: &OsStr) -> Result<()> {
+        let source = open_on_same_mount(self.from.here(), name, LISTED)?;
+        let state = Source::new(&source)?;
+        self.to.here().make_dir(name, 0o700)?;
+        let copy = self.to.here().open_dir(name)?;
+        let place = self.links.place(*self.to.state(), name);
+        self.from.enter(name.to_owned(), source, state)?;
+        self.to.enter(name.to_owned(), copy, place)
+    }
+}
+
+/// An object to be copied, other than a directory.
+struct Object<'a> {
+    from: &'a Dir,
+    name: &'a OsStr,
+    metadata: Metadata,
+    /// Of a regular file.
+    file: Option<File>,
+}
+
+impl<'a> Object<'a> {
+    /// Looks at `name`, which was of this kind a moment ago.
+    fn open(from: &'a Dir, name: &'a OsStr, kind: FileKind) -> Result<Object<'a>> {
+        let (metadata, file) = if kind == FileKind::File {
+            let (file, metadata) = from.open_listed_file(name)?;
+            (metadata, Some(file))
+        } else {
+            (from.metadata(name)?, None)
+        };
+        Ok(Object {
+            from,
+            name,
+            metadata,
+            file,
+        })
+    }
+
+    fn copy(&self, to: &Dir, to_name: &OsStr, ways: &mut Ways) -> Result<()> {
+        let Object {
+            from,
+            name,
+            metadata,
+            file,
+        } = self;
+        if let Some(file) = file {
+            let mut copy = to.create_file(to_name, 0o600)?;
+            ways.copy(file, &mut copy)?;
+            let xattrs = crate::attributes::xattrs_of(file, from.plain("listxattr", name)?)?;
+            return Copied::File(&copy).preserve(metadata, xattrs);
         }
         match metadata.kind {
-            FileKind::File => {
-                let (file, metadata) = from.open_listed_file(name)?;
-                let mut copy = to.create_file(to_name, 0o600)?;
-                copy_content(file, &mut copy, metadata.size)?;
-            }
             FileKind::Symlink => to.make_symlink(to_name, &from.read_link(name)?)?,
             kind => to.make_node(to_name, kind, 0o600, metadata.device)?,
         }
-        state(from, name, to, to_name, &metadata)?;
-        if metadata.links > 1 {
-            self.links.insert(metadata.id(), path.to_owned());
-        }
-        Ok(())
+        Copied::Entry(to, to_name).preserve(metadata, from.xattrs(name)?)
     }
-}
-
-/// Gives what was copied to `first` below `top` another name.
-fn link(top: &Arc<Dir>, first: &Path, to: &Dir, name: &OsStr) -> Result<()> {
-    let mut dir = Arc::clone(top);
-    let mut names = first.iter().peekable();
-    while let Some(first_name) = names.next() {
-        if names.peek().is_none() {
-            return to.make_hard_link(name, &dir, first_name);
-        }
-        dir = Arc::new(dir.pass(first_name)?);
-    }
-    Err(top.here().error("linkat", Errno::INVAL))
-}
-
-/// Gives a copy the metadata of the original: owner, mode, attributes, times, in the order in which
-/// the kernel lets them stand.
-fn state(from: &Dir, name: &OsStr, to: &Dir, to_name: &OsStr, metadata: &Metadata) -> Result<()> {
-    let now = to.metadata(to_name)?;
-    if (now.uid, now.gid) != (metadata.uid, metadata.gid) {
-        to.set_owner(to_name, metadata.uid, metadata.gid)?;
-    }
-    if metadata.kind != FileKind::Symlink {
-        to.set_mode(to_name, metadata.mode)?;
-    }
-    for (key, value) in from.xattrs(name)? {
-        let label = key.as_encoded_bytes().starts_with(b"security.")
-            && key.as_encoded_bytes() != b"security.capability";
-        match to.set_xattr(to_name, &key, &value) {
-            Err(error) if label && (error.is(Errno::PERM) || error.is(Errno::OPNOTSUPP)) => {}
-            result => result?,
-        }
-    }
-    to.set_times(to_name, Some(metadata.accessed), Some(metadata.modified))
-}
-
-/// Copies the content of a file; blocks of zeros become holes.
-fn copy_content(mut from: File, to: &mut NewFile, size: u64) -> Result<()> {
-    if size == 0 {
-        return Ok(());
-    }
-    match change("ioctl", to.at(), || rustix::fs::ioctl_ficlone(&*to, &from)) {
-        Err(error) if cannot_share(&error) => {}
-        result => return result,
-    }
-    let at = to.at().path();
-    let failed = |source| FsError::new("read", &at, source);
-    from.seek(SeekFrom::Start(0)).map_err(failed)?;
-    let mut buffer = vec![0; 128 << 10];
-    let mut position = 0;
-    loop {
-        let read = match from.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(failed(error)),
-        };
-        if buffer[..read].iter().any(|&byte| byte != 0) {
-            to.seek(position)?;
-            to.write_all(&buffer[..read])?;
-        }
-        position += read as u64;
-    }
-    to.set_size(position)
-}
-
-fn cannot_share(error: &FsError) -> bool {
-    let reasons = [
-        Errno::NOTTY,
-        Errno::OPNOTSUPP,
-        Errno::XDEV,
-        Errno::INVAL,
-        Errno::NOSYS,
-        Errno::PERM,
-    ];
-    reasons.into_iter().any(|errno| error.is(errno))
 }

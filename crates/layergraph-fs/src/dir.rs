@@ -75,7 +75,7 @@ pub(crate) const LISTED: OFlags = OFlags::RDONLY
 pub(crate) const PASSED: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Messages show no longer paths; no call takes them either (`PATH_MAX`).
-const SHOWN: usize = 4096;
+pub(crate) const SHOWN: usize = 4096;
 
 impl Dir {
     /// Opens the directory at `path`, which is trusted: links in it are followed.
@@ -94,7 +94,14 @@ impl Dir {
         Dir { fd, path }
     }
 
+    pub(crate) fn with_path(self, path: PathBuf) -> Dir {
+        Dir { path, ..self }
+    }
+
     /// Returns the path the directory was opened by, for messages.
+    ///
+    /// Of a path of several thousand bytes only the beginning is kept, unless a
+    /// [`Root`](crate::Root) has opened the directory.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -102,7 +109,7 @@ impl Dir {
     /// The path of an entry, for messages. Its length is bounded, or a deep tree would cost the
     /// square of its depth.
     pub(crate) fn path_of(&self, name: &OsStr) -> PathBuf {
-        shown(self.path.clone(), name).unwrap_or_else(|cut| cut)
+        append(self.path.clone(), name, SHOWN).unwrap_or_else(|cut| cut)
     }
 
     /// Duplicates the handle.
@@ -273,7 +280,8 @@ impl Dir {
         Ok(Dir::from_fd(fd, self.path.clone()))
     }
 
-    /// Does the same through the handle itself, which nobody else may list by at the same time.
+    /// As [`each_entry`](Dir::each_entry), but through the handle itself, which nobody else may
+    /// list by at the same time.
     pub(crate) fn each_entry_here(
         &self,
         mut visit: impl FnMut(&OsStr, Option<FileKind>) -> Result<()>,
@@ -381,7 +389,14 @@ impl Dir {
 
     /// Makes the directory's entries durable: what was created, renamed or removed in it.
     pub fn sync(&self) -> Result<()> {
-        sync("fsync", self.here(), || rustix::fs::fsync(&self.fd))
+        match sync("fsync", self.here(), || rustix::fs::fsync(&self.fd)) {
+            // The handle is one to pass through. Opening the other kind tells why.
+            Err(error) if error.is(Errno::BADF) => {
+                let listed = self.listed()?;
+                sync("fsync", self.here(), || rustix::fs::fsync(&listed.fd))
+            }
+            result => result,
+        }
     }
 
     /// Makes everything written to the directory's file system durable.
@@ -392,9 +407,10 @@ impl Dir {
     }
 }
 
-/// Appends `name` to a path for messages; where that gets too long, the path ends in `…`.
-pub(crate) fn shown(mut path: PathBuf, name: &OsStr) -> Result<PathBuf, PathBuf> {
-    if path.as_os_str().len() + name.len() < SHOWN {
+/// Appends `name` to a path; where that gets longer than `longest` bytes, the path is cut and ends
+/// in `…`.
+pub(crate) fn append(mut path: PathBuf, name: &OsStr, longest: usize) -> Result<PathBuf, PathBuf> {
+    if path.as_os_str().len() + name.len() < longest {
         path.push(name);
         return Ok(path);
     }
@@ -405,7 +421,7 @@ pub(crate) fn shown(mut path: PathBuf, name: &OsStr) -> Result<PathBuf, PathBuf>
 }
 
 /// Opens a directory to list it, or where that is not permitted, to pass through it.
-fn listed_or_passed<T>(open: impl Fn(OFlags) -> Result<T>) -> Result<T> {
+pub(crate) fn listed_or_passed<T>(open: impl Fn(OFlags) -> Result<T>) -> Result<T> {
     match open(LISTED) {
         // Where passing is not permitted either, this gives the same error again.
         Err(error) if error.is(Errno::ACCESS) => open(PASSED),

@@ -51,11 +51,13 @@ mod metadata;
 mod remove;
 mod root;
 mod staging;
+mod sync;
 mod sys;
+mod temporary;
 mod trail;
 
 pub use atomic::{AtomicFile, write_atomic};
-pub use copy::{copy_tree, replace_by_copy};
+pub use copy::{copy_file, copy_into, copy_tree, replace_by_copy};
 pub use dir::{Dir, DirEntry, RenameMode};
 pub use error::FsError;
 pub use file::NewFile;
@@ -63,7 +65,9 @@ pub use lock::{LockFile, LockGuard, LockKind};
 pub use metadata::{Device, FileKind, Metadata, seconds_and_nanos};
 pub use remove::remove_tree;
 pub use root::{MakeDirectory, Root};
-pub use staging::{Durability, Staging, sweep};
+pub use staging::{Published, Staging};
+pub use sync::Durability;
+pub use temporary::{is_temporary_name, sweep};
 
 /// The result of a file-system call.
 pub type Result<T, E = FsError> = std::result::Result<T, E>;

@@ -9,17 +9,34 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::sys::{change, look};
-use crate::{Dir, Result};
+use crate::{Dir, FileKind, Metadata, Result};
 
 /// A file whose bytes are locks, one lock a byte. Its content means nothing.
 ///
 /// The locks are those of open file descriptions (`F_OFD_SETLK` in `fcntl_locking(2)`): each guard
 /// has one of its own, so threads exclude each other as processes do, and a lock ends with its
-/// guard or with the process, whichever is first.
+/// guard or with the process, whichever is first. Nobody looks for deadlocks: who holds several
+/// locks takes them in an order that all keep.
+///
+/// ```
+/// use std::ffi::OsStr;
+/// use layergraph_fs::{Dir, LockFile, LockKind};
+///
+/// # let directory = tempfile::tempdir()?;
+/// let dir = Dir::open(directory.path())?;
+/// let file = LockFile::open(&dir, OsStr::new("lock"))?;
+/// let guard = file.lock(7, LockKind::Exclusive)?;
+/// assert!(file.try_lock(7, LockKind::Shared)?.is_none());
+/// assert!(file.try_lock(8, LockKind::Shared)?.is_some());
+/// drop(guard);
+/// assert!(file.try_lock(7, LockKind::Shared)?.is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct LockFile {
     dir: Dir,
     name: OsString,
+    metadata: Metadata,
 }
 
 /// Who may hold a byte together.
@@ -38,44 +55,107 @@ pub struct LockGuard {
     _file: OwnedFd,
 }
 
+/// Neither waits for the other end of a named pipe nor starts a device.
+const OPEN: OFlags = OFlags::RDWR
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
+
 impl LockFile {
-    /// Opens the lock file `name`, which is made if it is missing, with mode 0600.
+    /// Opens the lock file `name`, which is made if it is missing, with mode 0600 less the
+    /// process's umask.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` where something else than a regular file has the name.
     pub fn open(dir: &Dir, name: &OsStr) -> Result<LockFile> {
-        let file = LockFile {
-            dir: dir.try_clone()?,
-            name: name.to_owned(),
+        let at = dir.plain("openat", name)?;
+        // Opened first, so that a lock file that is there takes no permission to make one.
+        let fd = match look("openat", at, || {
+            rustix::fs::openat(dir, name, OPEN, Mode::empty())
+        }) {
+            Err(error) if error.is(Errno::NOENT) => change("openat", at, || {
+                let mode = Mode::RUSR | Mode::WUSR;
+                rustix::fs::openat(dir, name, OPEN | OFlags::CREATE, mode)
+            })?,
+            result => result?,
         };
-        file.handle()?;
-        Ok(file)
+        let stat = look("fstat", at, || rustix::fs::fstat(&fd))?;
+        match Metadata::from_stat(&stat) {
+            Some(metadata) if metadata.kind == FileKind::File => Ok(LockFile {
+                dir: dir.try_clone()?,
+                name: name.to_owned(),
+                metadata,
+            }),
+            _ => Err(at.error("openat", Errno::INVAL)),
+        }
     }
 
-    /// Waits for byte number `byte`.
+    /// Waits for byte number `byte`, which is below 2⁶³.
+    ///
+    /// # Errors
+    ///
+    /// `ESTALE` if another file has taken the place of the lock file since it was opened: a lock on
+    /// it would exclude nobody who has opened the old one. `EINVAL` for a byte that is too large.
     pub fn lock(&self, byte: u64, kind: LockKind) -> Result<LockGuard> {
         let file = self.handle()?;
-        let range = range(byte, kind);
-        let at = self.dir.plain("fcntl", &self.name)?;
-        look("fcntl", at, || set(&file, FcntlArg::F_OFD_SETLKW(&range)))?;
+        let range = self.range(byte, kind)?;
+        look("fcntl", self.dir.plain("fcntl", &self.name)?, || {
+            set(&file, FcntlArg::F_OFD_SETLKW(&range))
+        })?;
         Ok(LockGuard { _file: file })
     }
 
     /// Takes byte number `byte` if it is free, else returns nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`lock`](LockFile::lock).
     pub fn try_lock(&self, byte: u64, kind: LockKind) -> Result<Option<LockGuard>> {
         let file = self.handle()?;
-        let range = range(byte, kind);
-        let at = self.dir.plain("fcntl", &self.name)?;
-        match look("fcntl", at, || set(&file, FcntlArg::F_OFD_SETLK(&range))) {
+        let range = self.range(byte, kind)?;
+        let locked = look("fcntl", self.dir.plain("fcntl", &self.name)?, || {
+            set(&file, FcntlArg::F_OFD_SETLK(&range))
+        });
+        match locked {
             Ok(()) => Ok(Some(LockGuard { _file: file })),
             Err(error) if error.is(Errno::AGAIN) || error.is(Errno::ACCESS) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
+    /// Opens the file once more: a lock belongs to what one call of open(2) has made.
     fn handle(&self) -> Result<OwnedFd> {
         let at = self.dir.plain("openat", &self.name)?;
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        change("openat", at, || {
-            rustix::fs::openat(&self.dir, &self.name, flags, mode)
+        let fd = look("openat", at, || {
+            rustix::fs::openat(&self.dir, &self.name, OPEN, Mode::empty())
+        })?;
+        let stat = look("fstat", at, || rustix::fs::fstat(&fd))?;
+        match Metadata::from_stat(&stat) {
+            Some(metadata) if metadata.is_same_object(&self.metadata) => Ok(fd),
+            _ => Err(at.error("openat", Errno::STALE)),
+        }
+    }
+
+    fn range(&self, byte: u64, kind: LockKind) -> Result<libc::flock> {
+        let l_type = match kind {
+            LockKind::Shared => libc::F_RDLCK,
+            LockKind::Exclusive => libc::F_WRLCK,
+        };
+        // Both constants are small; their type differs from the field's.
+        #[allow(clippy::cast_possible_truncation)]
+        let (l_type, l_whence) = (l_type as libc::c_short, libc::SEEK_SET as libc::c_short);
+        let at = self.dir.plain("fcntl", &self.name)?;
+        let l_start = byte
+            .try_into()
+            .map_err(|_| at.error("fcntl", Errno::INVAL))?;
+        Ok(libc::flock {
+            l_type,
+            l_whence,
+            l_start,
+            l_len: 1,
+            l_pid: 0,
         })
     }
 }
@@ -84,24 +164,5 @@ fn set(file: &OwnedFd, argument: FcntlArg<'_>) -> rustix::io::Result<()> {
     match fcntl(file, argument) {
         Ok(_) => Ok(()),
         Err(errno) => Err(Errno::from_raw_os_error(errno as i32)),
-    }
-}
-
-fn range(byte: u64, kind: LockKind) -> libc::flock {
-    let l_type = match kind {
-        LockKind::Shared => libc::F_RDLCK,
-        LockKind::Exclusive => libc::F_WRLCK,
-    };
-    // Both constants are small; their type differs from the field's.
-    #[allow(clippy::cast_possible_truncation)]
-    let (l_type, l_whence) = (l_type as libc::c_short, libc::SEEK_SET as libc::c_short);
-    // The kernel counts offsets up to 2^63 - 1; the highest bit would make one negative.
-    let l_start = i64::try_from(byte & (u64::MAX >> 2)).unwrap_or_default();
-    libc::flock {
-        l_type,
-        l_whence,
-        l_start,
-        l_len: 1,
-        l_pid: 0,
     }
 }

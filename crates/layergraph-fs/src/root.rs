@@ -3,30 +3,37 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use crate::sys::At;
-use crate::{Dir, FsError, Result};
+use crate::dir::{HERE, listed_or_passed};
+use crate::sys::{At, look};
+use crate::trail::Trail;
+use crate::{Dir, FileKind, FsError, Result};
 
 /// How many links one path may pass through, as for the kernel (`path_resolution(7)`).
 const MAX_LINKS: usize = 40;
-/// How deep the step-by-step walk goes; each level holds a handle open.
-const MAX_DEPTH: usize = 512;
+/// How long a path or a link's target may be, with the NUL that ends it for the kernel.
+const PATH_MAX: usize = 4096;
 /// How many resolved directories are remembered.
 const CACHED: usize = 128;
 /// How often a resolution that lost a race with a rename is tried again.
 const RETRIES: usize = 64;
 
-/// A directory that the paths given to it cannot leave.
+/// A directory that the paths given to it cannot leave (R1).
 ///
-/// Links are followed, absolute ones from this directory, and `..` stops at it, as with
-/// `RESOLVE_IN_ROOT` of `openat2(2)`. A path without links is resolved by that call; one with
-/// links,
-/// and any where the kernel has no such call, is walked step by step. Because directories are held
-/// by handle, this is also true while somebody swaps directories and links in the tree.
+/// A path means what it would mean to a process with this root (`chroot(2)`): links are followed,
+/// absolute ones from this directory, and `..` stops at it. A path without links is resolved by
+/// `openat2(2)` with `RESOLVE_IN_ROOT`; one with links, and any where the kernel has no such call,
+/// is walked step by step. Because directories are held by handle, both stay inside while somebody
+/// swaps directories and links in the tree. The magic links of `/proc`, if one is mounted inside,
+/// are taken for links with the text they show.
+///
+/// The [path](Dir::path) of a directory that a root opens is that of the root followed by the names
+/// that lead to it without links and `..`.
 ///
 /// Resolved directories are remembered. Whoever removes, renames or replaces a directory or a link
 /// below the root calls [`forget`](Root::forget).
@@ -70,21 +77,19 @@ impl Root {
         self.cache.clear();
     }
 
-    /// Opens the directory that `path` leads to.
+    /// Opens the directory that `path` leads to; an empty path leads to the root.
     ///
     /// # Errors
     ///
-    /// `ENOENT` and `ENOTDIR` as the kernel gives them, `ELOOP` after too many links.
+    /// `ENOENT`, `ENOTDIR`, `EACCES` and `ENAMETOOLONG` as the kernel gives them, `ELOOP` after too
+    /// many links.
     pub fn directory(&mut self, path: &[u8]) -> Result<Arc<Dir>> {
         if let Some(dir) = self.cache.get(path) {
             return Ok(Arc::clone(dir));
         }
-        let dir = match self.open_in_one_call(path) {
-            // Paths with links in them are walked, so that each directory is known by its own path.
-            Err(error) if !self.in_one_call || error.is(Errno::AGAIN) || error.is(Errno::LOOP) => {
-                walk::<FsError>(&self.dir, path, None)?
-            }
-            result => Arc::new(result?),
+        let dir = match self.open_in_one_call(path)? {
+            Some(dir) => Arc::new(dir),
+            None => Walk::new(&self.dir, path)?.run::<FsError>(None)?,
         };
         self.remember(path, &dir);
         Ok(dir)
@@ -103,7 +108,7 @@ impl Root {
     ) -> Result<Arc<Dir>, E> {
         match self.directory(path) {
             Err(error) if error.is(Errno::NOENT) => {
-                let dir = walk(&self.dir, path, Some(make))?;
+                let dir = Walk::new(&self.dir, path)?.run(Some(make))?;
                 self.remember(path, &dir);
                 Ok(dir)
             }
@@ -120,94 +125,162 @@ impl Root {
         self.cache.insert(path.to_vec(), Arc::clone(dir));
     }
 
-    fn open_in_one_call(&mut self, path: &[u8]) -> Result<Dir> {
+    /// Opens the directory without walking; returns nothing where the path has to be walked.
+    fn open_in_one_call(&mut self, path: &[u8]) -> Result<Option<Dir>> {
+        if !self.in_one_call {
+            return Ok(None);
+        }
+        // With the links left to the walk, the names in the path are those of the directories.
+        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
         let name = OsStr::from_bytes(if path.is_empty() { b"." } else { path });
         let at = At {
             dir: self.dir.path(),
             name,
         };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
-        let mut result = Err(if self.in_one_call {
-            Errno::AGAIN
-        } else {
-            Errno::NOSYS
-        });
-        for _ in 0..if self.in_one_call { RETRIES } else { 0 } {
-            result = rustix::fs::openat2(&self.dir, name, flags, Mode::empty(), inside);
-            if !matches!(result, Err(Errno::AGAIN | Errno::INTR)) {
-                break;
+        let open = |flags: OFlags| {
+            look("openat2", at, || {
+                rustix::fs::openat2(&self.dir, name, flags, Mode::empty(), inside)
+            })
+        };
+        for _ in 0..RETRIES {
+            match listed_or_passed(open) {
+                Ok(fd) => return Ok(Some(Dir::from_fd(fd, self.lexical_path(path)))),
+                // Something was renamed, and the kernel is not sure that `..` stayed inside.
+                Err(error) if error.is(Errno::AGAIN) => {}
+                Err(error) if error.is(Errno::LOOP) => return Ok(None),
+                // A sandbox may answer EPERM for a call it does not know.
+                Err(error) if error.is(Errno::NOSYS) || error.is(Errno::PERM) => {
+                    self.in_one_call = false;
+                    return Ok(None);
+                }
+                Err(error) => return Err(error),
             }
         }
-        // A sandbox may answer EPERM for a call it does not know.
-        if matches!(result, Err(Errno::NOSYS | Errno::PERM)) {
-            self.in_one_call = false;
+        Ok(None)
+    }
+
+    /// The path of the directory that a path without links leads to.
+    fn lexical_path(&self, path: &[u8]) -> PathBuf {
+        let components = components(path);
+        let mut names = Vec::new();
+        for component in components.iter().rev() {
+            if component == b".." {
+                names.pop();
+            } else {
+                names.push(OsStr::from_bytes(component));
+            }
         }
-        let fd = result.map_err(|errno| at.error("openat2", errno))?;
-        Ok(Dir::from_fd(fd, self.dir.path().join(strip_root(path))))
+        let mut path = self.dir.path().to_owned();
+        path.extend(names);
+        path
     }
 }
 
-fn strip_root(path: &[u8]) -> &OsStr {
-    let start = path
-        .iter()
-        .position(|&byte| byte != b'/')
-        .unwrap_or(path.len());
-    OsStr::from_bytes(&path[start..])
+/// A path that is resolved one component at a time.
+struct Walk<'a> {
+    root: &'a Arc<Dir>,
+    /// The directories from the root down to here: `..` goes back by handle, so that a directory
+    /// that moved meanwhile leads nowhere new.
+    trail: Trail<()>,
+    /// What is still to be resolved, the next component last.
+    left: Vec<Vec<u8>>,
+    links: usize,
+    races: usize,
 }
 
-/// Resolves `path` one component at a time; with `make`, missing directories are made.
-fn walk<E: From<FsError>>(
-    root: &Arc<Dir>,
-    path: &[u8],
-    mut make: Option<&mut MakeDirectory<'_, E>>,
-) -> Result<Arc<Dir>, E> {
-    let mut todo: Vec<Vec<u8>> = components(path);
-    // The directories from the root down to here: `..` goes back by handle, so that a directory
-    // that moved meanwhile leads nowhere new.
-    let mut below: Vec<Arc<Dir>> = Vec::new();
-    let mut links = 0;
-    while let Some(component) = todo.pop() {
-        if component == b".." {
-            below.pop();
-            continue;
-        }
-        let here = Arc::clone(below.last().unwrap_or(root));
-        let name = OsStr::from_bytes(&component);
+impl<'a> Walk<'a> {
+    fn new(root: &'a Arc<Dir>, path: &[u8]) -> Result<Walk<'a>> {
+        let name = OsStr::from_bytes(path);
         let at = At {
-            dir: here.path(),
+            dir: root.path(),
             name,
         };
-        let fail = |errno| at.error("openat", errno);
-        match here.open_dir(name) {
-            Ok(dir) if below.len() < MAX_DEPTH => below.push(Arc::new(dir)),
-            Ok(_) => return Err(fail(Errno::NAMETOOLONG).into()),
-            Err(error) if error.is(Errno::NOTDIR) || error.is(Errno::LOOP) => {
-                let target = match here.read_link(name) {
-                    Ok(target) => target,
-                    Err(other) if other.is(Errno::INVAL) => return Err(error.into()),
-                    Err(other) => return Err(other.into()),
-                };
-                links += 1;
-                if links > MAX_LINKS {
-                    return Err(fail(Errno::LOOP).into());
-                }
-                if target.as_bytes().starts_with(b"/") {
-                    below.clear();
-                }
-                todo.extend(components(target.as_bytes()));
-            }
-            Err(error) if error.is(Errno::NOENT) => {
-                let Some(make) = make.as_mut() else {
-                    return Err(error.into());
-                };
-                make(&here, name)?;
-                below.push(Arc::new(here.open_dir(name)?));
-            }
-            Err(error) => return Err(error.into()),
+        if path.len() >= PATH_MAX {
+            return Err(at.error("openat", Errno::NAMETOOLONG));
         }
+        Ok(Walk {
+            root,
+            trail: Trail::with_whole_paths(root.try_clone()?, ()),
+            left: components(path),
+            links: 0,
+            races: 0,
+        })
     }
-    Ok(below.pop().unwrap_or_else(|| Arc::clone(root)))
+
+    /// Resolves the path; with `make`, missing directories are made.
+    fn run<E: From<FsError>>(
+        mut self,
+        mut make: Option<&mut MakeDirectory<'_, E>>,
+    ) -> Result<Arc<Dir>, E> {
+        while let Some(component) = self.left.pop() {
+            if component == b".." {
+                self.go_up()?;
+                continue;
+            }
+            let name = OsStr::from_bytes(&component);
+            match self.trail.here().open_dir(name) {
+                Ok(dir) => self.enter(name, dir)?,
+                Err(error) if error.is(Errno::NOTDIR) || error.is(Errno::LOOP) => {
+                    self.follow(name, error)?;
+                }
+                Err(error) if error.is(Errno::NOENT) => {
+                    let Some(make) = make.as_mut() else {
+                        return Err(error.into());
+                    };
+                    let here = self.trail.here();
+                    make(here, name)?;
+                    let dir = here.open_dir(name)?;
+                    self.enter(name, dir)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if self.trail.depth() == 0 {
+            return Ok(Arc::clone(self.root));
+        }
+        Ok(Arc::new(self.trail.into_here().0))
+    }
+
+    fn enter(&mut self, name: &OsStr, dir: Dir) -> Result<()> {
+        let path = self.trail.here().path().join(name);
+        self.trail.enter(name.to_owned(), dir.with_path(path), ())
+    }
+
+    fn go_up(&mut self) -> Result<()> {
+        // The way up takes permission to search, although the handle above would do without.
+        self.trail.here().pass(OsStr::new(HERE))?;
+        self.trail.leave()?;
+        Ok(())
+    }
+
+    /// Goes on with the target of the link `name`, which could not be opened because of `error`.
+    fn follow(&mut self, name: &OsStr, error: FsError) -> Result<()> {
+        let here = self.trail.here();
+        let target = match here.read_link(name) {
+            Ok(target) => target,
+            // No link: a directory that was exchanged for one just now, or another object.
+            Err(other) if other.is(Errno::INVAL) => {
+                let kind = here.metadata(name)?.kind;
+                self.races += 1;
+                if self.races > RETRIES || !matches!(kind, FileKind::Directory | FileKind::Symlink)
+                {
+                    return Err(error);
+                }
+                self.left.push(name.as_bytes().to_vec());
+                return Ok(());
+            }
+            Err(other) => return Err(other),
+        };
+        self.links += 1;
+        if self.links > MAX_LINKS {
+            return Err(here.plain("openat", name)?.error("openat", Errno::LOOP));
+        }
+        if target.as_bytes().starts_with(b"/") {
+            self.trail = Trail::with_whole_paths(self.root.try_clone()?, ());
+        }
+        self.left.extend(components(target.as_bytes()));
+        Ok(())
+    }
 }
 
 /// Splits a path into its components, the last one first.

@@ -4,55 +4,85 @@ use std::ffi::{OsStr, OsString};
 
 use rustix::io::Errno;
 
-use crate::atomic::{PREFIX, lock, private_name};
-use crate::sys::look;
-use crate::{Dir, FileKind, RenameMode, Result, remove_tree};
+use crate::dir::HERE;
+use crate::sync::sync_tree;
+use crate::temporary::{claim, draw_name};
+use crate::{Dir, Durability, FileKind, FsError, Metadata, RenameMode, Result, remove_tree};
 
-/// Whether what is published survives a power loss.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Durability {
-    /// Yes, when the call has returned.
-    #[default]
-    Full,
-    /// Only when the kernel has written it on its own.
-    None,
-}
-
-/// A private directory with a lock on it, for building what is then published.
+/// A private directory in which something is built that is then published as a whole.
 ///
 /// It has mode 0700, a random name in its home, and a lock (`flock(2)`) that ends with the process,
-/// so that [`sweep`] can tell a leftover from work. Dropped without being published, it is removed
-/// with all that is in it.
+/// by which [`sweep`](crate::sweep) tells a leftover from work. Nothing in it inherits access
+/// control lists or a group from the home. Dropped without being published, it is removed with all
+/// that is in it.
+///
+/// What is published is either the directory itself ([`publish`](Staging::publish)) or one entry of
+/// it ([`publish_entry`](Staging::publish_entry)). For trees that come from elsewhere the latter is
+/// the right one: the private directory keeps everybody out whatever mode the tree has.
+///
+/// ```
+/// use std::ffi::OsStr;
+/// use layergraph_fs::{Dir, Durability, RenameMode, Staging};
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("tree");
+/// let home = Dir::open(directory.path())?;
+/// let staging = Staging::new(&home)?;
+/// staging.dir().make_dir(OsStr::new("t"), 0o755)?;
+/// let tree = OsStr::new("tree");
+/// staging.publish_entry(
+///     OsStr::new("t"), &home, tree, RenameMode::NoReplace, Durability::Full)?;
+/// assert_eq!(home.sorted_names()?, [tree]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
+#[must_use = "dropped, it is removed"]
 pub struct Staging {
     home: Dir,
     name: OsString,
     /// Opened before anything was written, so that a sync of the file system through it reports
-    /// every error since.
+    /// every error since. Holds the lock.
     dir: Dir,
-    done: bool,
+    /// False when the name in the home is not ours to remove.
+    is_ours: bool,
+}
+
+/// What there is to say of something that was published.
+#[derive(Debug)]
+pub struct Published {
+    /// Why the object that was exchanged, or the rest of the staging directory, could not be
+    /// removed. A sweep tries again.
+    pub leftover: Option<FsError>,
 }
 
 impl Staging {
-    /// Makes a staging directory in `home`, which should be on the file system where the result is
-    /// to be.
+    /// Makes a staging directory in `home`, which is to be on the file system where the result will
+    /// be.
     pub fn new(home: &Dir) -> Result<Staging> {
-        let home = home.try_clone()?;
         loop {
-            let name = private_name(&home)?;
+            let name = draw_name(home)?;
             home.make_dir(&name, 0o700)?;
             let dir = match home.open_dir(&name) {
+                // A sweep was faster.
                 Err(error) if error.is(Errno::NOENT) => continue,
-                result => result?,
+                Err(error) => {
+                    // It is empty, and if it stays, a sweep removes it. The error tells more.
+                    let _ = home.remove_dir(&name);
+                    return Err(error);
+                }
+                Ok(dir) => dir,
             };
-            if lock(&home, &name, &dir, &dir.metadata_here()?)? {
+            let staging = Staging {
+                home: home.try_clone()?,
+                name,
+                dir,
+                is_ours: true,
+            };
+            let Staging { name, dir, .. } = &staging;
+            if claim(home, name, dir, &dir.metadata_here()?)? {
                 dir.remove_inherited_acls()?;
-                return Ok(Staging {
-                    home,
-                    name,
-                    dir,
-                    done: false,
-                });
+                dir.set_mode(OsStr::new(HERE), 0o700)?;
+                return Ok(staging);
             }
         }
     }
@@ -62,12 +92,16 @@ impl Staging {
         &self.dir
     }
 
-    /// Publishes the directory as `name` in `to`.
+    /// Publishes the directory itself as `name` in `to`.
+    ///
+    /// It keeps the mode 0700 unless it was given another one. An old object that
+    /// [`RenameMode::Exchange`] takes away is removed.
     ///
     /// # Errors
     ///
-    /// Before the rename: nothing is published, and the staging directory is removed. A failed sync
-    /// is final (R57). If the sync after the rename fails, the directory is in its place and may
+    /// After an error nothing is published, and the staging directory is removed. This holds for a
+    /// failed sync too, which is final (R57), with one exception: what has replaced an empty
+    /// directory by [`RenameMode::Replace`] before the last sync failed stays in its place, and may
     /// not survive a power loss.
     pub fn publish(
         mut self,
@@ -75,31 +109,34 @@ impl Staging {
         name: &OsStr,
         mode: RenameMode,
         durability: Durability,
-    ) -> Result<()> {
+    ) -> Result<Published> {
         self.make_durable(durability)?;
-        self.home.rename(&self.name, to, name, mode)?;
-        if mode == RenameMode::Exchange {
-            // What was there before has our name now.
-            remove_tree(&self.home, &self.name)?;
-        }
-        self.done = true;
-        if durability == Durability::Full {
-            to.sync()?;
-            self.home.sync()?;
-        }
-        Ok(())
+        let landing = Landing {
+            from: &self.home,
+            entry: &self.name,
+            to,
+            name,
+            mode,
+        };
+        landing.land(durability)?;
+        self.is_ours = false;
+        let leftover = match mode {
+            RenameMode::Exchange => remove_tree(&self.home, &self.name).err(),
+            RenameMode::Replace | RenameMode::NoReplace => None,
+        };
+        Ok(Published { leftover })
     }
 
-    /// Publishes `entry`, which is in the directory, as `name` in `to`, and discards the rest.
+    /// Publishes `entry`, which is in the directory, as `name` in `to`, and discards the rest,
+    /// together with an old object that [`RenameMode::Exchange`] takes away.
     ///
-    /// This way an ordinary user can publish a directory of any mode: to be renamed into another
-    /// parent, a directory must be writable. With [`RenameMode::Exchange`] the old object goes with
-    /// the rest.
+    /// An ordinary user may move a directory to another parent only if he may write to it. One that
+    /// is his, but that its mode keeps him from writing to, gets all permissions for its owner for
+    /// the time of the rename; should the process be killed just then, they stay.
     ///
     /// # Errors
     ///
-    /// As for [`publish`](Staging::publish). If only discarding the rest fails, the entry is
-    /// published.
+    /// As for [`publish`](Staging::publish).
     pub fn publish_entry(
         self,
         entry: &OsStr,
@@ -107,115 +144,127 @@ impl Staging {
         name: &OsStr,
         mode: RenameMode,
         durability: Durability,
-    ) -> Result<()> {
+    ) -> Result<Published> {
         self.make_durable(durability)?;
-        self.dir.rename(entry, to, name, mode)?;
-        if durability == Durability::Full {
-            to.sync()?;
-            self.dir.sync()?;
-        }
-        self.discard()
+        let landing = Landing {
+            from: &self.dir,
+            entry,
+            to,
+            name,
+            mode,
+        };
+        landing.land(durability)?;
+        let leftover = self.discard().err();
+        Ok(Published { leftover })
     }
 
     /// Removes the directory with all that is in it.
     pub fn discard(mut self) -> Result<()> {
-        self.done = true;
+        self.is_ours = false;
         remove_tree(&self.home, &self.name)
     }
 
     fn make_durable(&self, durability: Durability) -> Result<()> {
         match durability {
-            Durability::None => Ok(()),
-            Durability::Full if reports_errors(&self.dir)? => self.dir.sync_filesystem(),
             Durability::Full => sync_tree(&self.dir),
+            Durability::None => Ok(()),
         }
     }
 }
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        if !self.done {
+        if self.is_ours {
             // What cannot be removed now, a sweep removes.
             let _ = remove_tree(&self.home, &self.name);
         }
     }
 }
 
-/// Returns whether `syncfs(2)` on this file system waits for all data and reports its errors.
-fn reports_errors(dir: &Dir) -> Result<bool> {
-    // The magic numbers of statfs(2) for btrfs, ext2 to ext4, tmpfs and xfs.
-    const TRUSTED: [i64; 4] = [0x9123_683e, 0xef53, 0x0102_1994, 0x5846_5342];
-    let found = look("fstatfs", dir.here(), || rustix::fs::fstatfs(dir))?;
-    #[allow(clippy::unnecessary_cast)] // Its type differs between architectures.
-    let magic = found.f_type as i64;
-    Ok(TRUSTED.contains(&magic))
+/// A rename that publishes something.
+struct Landing<'a> {
+    from: &'a Dir,
+    entry: &'a OsStr,
+    to: &'a Dir,
+    name: &'a OsStr,
+    mode: RenameMode,
 }
 
-/// Syncs each file and directory of a tree by itself.
-fn sync_tree(dir: &Dir) -> Result<()> {
-    for entry in dir.entries()? {
-        match dir.metadata(&entry.name)?.kind {
-            FileKind::Directory => sync_tree(&dir.open_dir(&entry.name)?)?,
-            FileKind::File => {
-                let at = dir.plain("fsync", &entry.name)?;
-                let (file, _) = dir.open_listed_file(&entry.name)?;
-                crate::sys::sync("fsync", at, || rustix::fs::fsync(&file))?;
-            }
-            _ => {}
+impl Landing<'_> {
+    /// Makes the rename, durable if it is to be; after an error it is taken back.
+    fn land(&self, durability: Durability) -> Result<()> {
+        let opened_up = self.rename()?;
+        if durability == Durability::None {
+            return Ok(());
+        }
+        let changed = opened_up.iter().chain([self.to, self.from]);
+        self.or_back(changed.into_iter().try_for_each(Dir::sync))
+    }
+
+    /// Renames, if need be after directories to be moved were made writable for their owner; these
+    /// are returned, with their own modes again.
+    fn rename(&self) -> Result<Vec<Dir>> {
+        let refused = match self.rename_once() {
+            Err(error) if error.is(Errno::ACCESS) => error,
+            result => return result.map(|()| Vec::new()),
+        };
+        let mut moved = vec![(self.from, self.entry)];
+        if self.mode == RenameMode::Exchange {
+            moved.push((self.to, self.name));
+        }
+        let mut opened_up = Vec::new();
+        for (dir, name) in moved {
+            // What cannot be opened up keeps the rename from being made, and its error is told.
+            opened_up.extend(OpenedUp::new(dir, name).ok().flatten());
+        }
+        if opened_up.is_empty() {
+            return Err(refused);
+        }
+        let renamed = self.rename_once();
+        let closed = opened_up.iter().try_for_each(OpenedUp::close);
+        renamed?;
+        self.or_back(closed)?;
+        Ok(opened_up.into_iter().map(|opened| opened.dir).collect())
+    }
+
+    fn rename_once(&self) -> Result<()> {
+        self.from.rename(self.entry, self.to, self.name, self.mode)
+    }
+
+    /// Takes the rename back if what had to follow it has failed.
+    fn or_back(&self, result: Result<()>) -> Result<()> {
+        if result.is_err() && self.mode != RenameMode::Replace {
+            // Only one error can be told, and the first one is the reason.
+            let _ = self.to.rename(self.name, self.from, self.entry, self.mode);
+        }
+        result
+    }
+}
+
+/// A directory that its owner may write to for a while.
+struct OpenedUp {
+    dir: Dir,
+    mode: u32,
+}
+
+impl OpenedUp {
+    /// Opens up `name`, if it is a directory that needs it.
+    fn new(dir: &Dir, name: &OsStr) -> Result<Option<OpenedUp>> {
+        let Metadata { kind, mode, .. } = dir.metadata(name)?;
+        if kind != FileKind::Directory || mode & 0o200 != 0 {
+            return Ok(None);
+        }
+        let here = OsStr::new(HERE);
+        let passed = dir.open_dir(name)?;
+        passed.set_mode(here, mode | 0o700)?;
+        // A handle by which it can be synced too.
+        match passed.listed() {
+            Ok(dir) => Ok(Some(OpenedUp { dir, mode })),
+            Err(error) => passed.set_mode(here, mode).and(Err(error)),
         }
     }
-    dir.sync()
-}
 
-/// Removes the staging directories and temporary files in `home` whose makers are gone, and returns
-/// how many there were.
-///
-/// Only names that this crate made are looked at. One that is locked is in use, and stays.
-///
-/// # Errors
-///
-/// The first leftover that could not be looked at or removed.
-pub fn sweep(home: &Dir) -> Result<usize> {
-    let mut swept = 0;
-    for entry in home.entries()? {
-        if entry.name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
-            swept += usize::from(sweep_one(home, &entry.name)?);
-        }
+    fn close(&self) -> Result<()> {
+        self.dir.set_mode(OsStr::new(HERE), self.mode)
     }
-    Ok(swept)
-}
-
-fn sweep_one(home: &Dir, name: &OsStr) -> Result<bool> {
-    let Some(metadata) = home.find(name)? else {
-        return Ok(false);
-    };
-    let locked = match metadata.kind {
-        FileKind::Directory => match home.open_dir(name) {
-            Ok(dir) => lock(home, name, &dir, &metadata)?
-                .then_some(())
-                .map(|()| Handle::Dir(dir)),
-            Err(error) if error.leads_nowhere() => None,
-            Err(error) => return Err(error),
-        },
-        FileKind::File => match home.open_listed_file(name) {
-            Ok((file, _)) => lock(home, name, &file, &metadata)?
-                .then_some(())
-                .map(|()| Handle::File(file)),
-            Err(error) if error.leads_nowhere() => None,
-            Err(error) => return Err(error),
-        },
-        _ => None,
-    };
-    // The lock is held until all is gone, so that two sweeps do not meet.
-    let Some(_handle) = locked else {
-        return Ok(false);
-    };
-    remove_tree(home, name)?;
-    Ok(true)
-}
-
-/// Holds a lock.
-enum Handle {
-    Dir(#[expect(dead_code)] Dir),
-    File(#[expect(dead_code)] std::fs::File),
 }

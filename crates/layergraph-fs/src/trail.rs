@@ -5,9 +5,11 @@
 //! again through `..` on the way back, and must then be the same directories.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use rustix::io::Errno;
 
+use crate::dir::{SHOWN, append};
 use crate::{Dir, Result};
 
 /// How many directories above the one the walk is in are held open, besides the first.
@@ -19,6 +21,8 @@ pub(crate) struct Trail<T> {
     above: Vec<Above<T>>,
     here: Dir,
     state: T,
+    /// The longest path that the directories are given; beyond, it is cut.
+    longest: usize,
 }
 
 struct Above<T> {
@@ -35,8 +39,10 @@ enum Handle {
 }
 
 /// A directory that [`Trail::leave`] has left.
-pub(crate) struct Left {
+pub(crate) struct Left<T> {
     pub(crate) name: OsString,
+    pub(crate) dir: Dir,
+    pub(crate) state: T,
 }
 
 impl<T> Trail<T> {
@@ -46,7 +52,21 @@ impl<T> Trail<T> {
             above: Vec::new(),
             here: top,
             state,
+            longest: SHOWN,
         }
+    }
+
+    /// Begins in `top`; the paths of the directories are not cut, however long they are.
+    pub(crate) fn with_whole_paths(top: Dir, state: T) -> Trail<T> {
+        Trail {
+            longest: usize::MAX,
+            ..Trail::new(top, state)
+        }
+    }
+
+    /// Returns how many directories below the first the walk is.
+    pub(crate) fn depth(&self) -> usize {
+        self.above.len()
     }
 
     /// Returns the directory the walk is in.
@@ -83,7 +103,7 @@ impl<T> Trail<T> {
     ///
     /// `ESTALE` where the directory to be left has been moved to another parent. `EACCES` where it
     /// may not be searched. The walk is where it was, and can be told to leave again.
-    pub(crate) fn leave(&mut self) -> Result<Option<Left>> {
+    pub(crate) fn leave(&mut self) -> Result<Option<Left<T>>> {
         if let Some(Above {
             handle: Handle::Closed(id),
             ..
@@ -103,13 +123,20 @@ impl<T> Trail<T> {
         let Handle::Open(parent) = above.handle else {
             unreachable!("the directory above was opened before");
         };
-        self.here = parent;
-        self.state = above.state;
-        Ok(Some(Left { name: above.next }))
+        Ok(Some(Left {
+            name: above.next,
+            dir: std::mem::replace(&mut self.here, parent),
+            state: std::mem::replace(&mut self.state, above.state),
+        }))
     }
 
-    /// The path of the directory above, for messages.
-    fn path_above(&self) -> std::path::PathBuf {
+    /// Ends the walk where it is.
+    pub(crate) fn into_here(self) -> (Dir, T) {
+        (self.here, self.state)
+    }
+
+    /// The path of the directory above.
+    fn path_above(&self) -> PathBuf {
         let mut levels = self.above.iter();
         let Some(Above {
             handle: Handle::Open(first),
@@ -117,12 +144,12 @@ impl<T> Trail<T> {
             ..
         }) = levels.next()
         else {
-            return std::path::PathBuf::new();
+            return PathBuf::new();
         };
         let mut path = first.path().to_owned();
         let mut name = next;
         for level in levels {
-            path = match crate::dir::shown(path, name) {
+            path = match append(path, name, self.longest) {
                 Ok(path) => path,
                 Err(cut) => return cut,
             };

@@ -30,7 +30,10 @@
 //!
 //! - Text is UTF-8. The original could hold other bytes in memory and wrote each of them as
 //!   `\ufffd`; here they cannot be held. Reading replaces them one by one by U+FFFD, as it did.
-//! - A document has at most [`v1::MAX_BYTES`] bytes and nests at most [`v1::MAX_DEPTH`] deep.
+//! - A document has at most [`v1::MAX_BYTES`] bytes and [`v1::MAX_VALUES`] values, and nests at
+//!   most [`v1::MAX_DEPTH`] deep.
+//! - A time of creation must be one that can be written again, with a year from 0 to 9999 in its
+//!   zone. The original read some others, and failed when it wrote them.
 //! - Nothing here reads or writes a file.
 
 #![forbid(unsafe_code)]

@@ -111,7 +111,9 @@ impl Timestamp {
     ///
     /// As in 2015 the hour may have one digit, and a day that its month lacks is counted on into
     /// the neighbour: the 30th of February is the 2nd of March, day 0 the last of the month
-    /// before. A fraction of more than nine digits is refused.
+    /// before. Three forms are refused that Go 1.4 took by accident and read wrongly or not as
+    /// meant: a fraction of more than nine digits, a fraction without its second, and a zone with
+    /// a second sign.
     ///
     /// # Errors
     ///
@@ -328,5 +330,28 @@ impl TryFrom<SystemTime> for Timestamp {
             }
         };
         Timestamp::new(seconds.map_err(|_| TimestampError::Year)?, nanos, 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_day_of_the_years_0_to_9999_is_counted_once() {
+        let mut day = FIRST / DAY;
+        for year in 0..10_000 {
+            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let february = if leap { 29 } else { 28 };
+            let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+            for (month, length) in (1..).zip(lengths) {
+                assert_eq!(days_before_month(year, month), day, "{year}-{month}");
+                for n in 0..length {
+                    assert_eq!(date(day + n), (year, month, n + 1));
+                }
+                day += length;
+            }
+        }
+        assert_eq!(day, (LAST + 1) / DAY);
     }
 }

@@ -57,6 +57,10 @@ pub(crate) fn member(block: &Block, extensions: Extensions) -> Result<(Member, S
     };
     // As for Go's archive/tar, no data follows these whatever their size says.
     let has_data = !matches!(type_byte, b'1'..=b'6');
+    // Some programs pass over the data of a hard link, others take it for headers.
+    if kind == Kind::HardLink && stored_size > 0 {
+        return Err("a hard link states a size");
+    }
     let id = |stated: Option<i128>, at: std::ops::Range<usize>| match stated {
         Some(number) => field::id(number),
         None => field::number(&block[at]).and_then(field::id),

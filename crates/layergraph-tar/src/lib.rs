@@ -29,7 +29,8 @@
 //!
 //! - A PAX record counts more than a GNU long name, and that more than the header block. PAX
 //!   records are taken apart by their lengths; a malformed one is an error, never skipped.
-//! - Links, directories, devices and pipes have no data, whatever their size says.
+//! - Symbolic links, directories, devices and pipes have no data, whatever their size says. A hard
+//!   link that states a size is an error: archivers differ in whether data follows it.
 //! - A global header is checked, given out as a member, and not applied ([`Kind::Global`]).
 //! - An extension header that no member follows is an error.
 //! - Two blocks of zeros end an archive, and so does the end of the stream after a whole member,

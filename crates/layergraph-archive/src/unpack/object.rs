@@ -101,11 +101,15 @@ impl Unpacker<'_> {
             file.set_owner(stated.uid, stated.gid)?;
         }
         let mode = self.disk_mode(stated.mode, FileKind::File);
-        if now.mode != mode {
-            file.set_mode(mode)?;
+        let first = self.attributable(mode);
+        if now.mode != first {
+            file.set_mode(first)?;
         }
         for (key, value) in self.disk_xattrs(stated, kind, device) {
             file.set_xattr(OsStr::from_bytes(&key), &value)?;
+        }
+        if first != mode {
+            file.set_mode(mode)?;
         }
         Ok(())
     }
@@ -298,16 +302,27 @@ impl Unpacker<'_> {
             dir.set_owner(name, stated.uid, stated.gid)?;
             now = dir.metadata(name)?;
         }
-        if on_disk != FileKind::Symlink {
-            let mode = self.disk_mode(stated.mode, on_disk);
-            if now.mode != mode {
-                dir.set_mode(name, mode)?;
-            }
+        let mode = self.disk_mode(stated.mode, on_disk);
+        let first = self.attributable(mode);
+        if on_disk != FileKind::Symlink && now.mode != first {
+            dir.set_mode(name, first)?;
         }
         for (key, value) in self.disk_xattrs(stated, kind, device) {
             dir.set_xattr(name, OsStr::from_bytes(&key), &value)?;
         }
+        if on_disk != FileKind::Symlink && first != mode {
+            dir.set_mode(name, mode)?;
+        }
         Ok(())
+    }
+
+    /// Returns the mode under which an object that is to get `mode` takes its attributes: an
+    /// ordinary user sets those only on what the user may write (xattr(7)).
+    fn attributable(&self, mode: u32) -> u32 {
+        match self.options.ownership {
+            Ownership::Preserve => mode,
+            Ownership::Squash => mode | 0o200,
+        }
     }
 
     /// Returns the mode an object gets on disk.

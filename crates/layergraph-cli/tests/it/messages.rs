@@ -11,12 +11,13 @@ const SHOWN: &str = "a\\nb\\u{1b}[31m";
 
 #[test]
 fn control_characters_in_arguments_are_escaped() -> Result {
+    // Quiet, as an ordinary user would hear of the ownership as well.
     let unpack = format!("unpack {SHOWN} to dir");
     let [list, pack] = ["list", "pack"].map(|what| format!("{what} {SHOWN}"));
     let lines: [(&[Arg<'_>], String); 3] = [
         (&[&"listing", &ODD], list),
-        (&[&"unpack", &ODD, &"dir"], unpack),
-        (&[&"pack", &ODD], pack),
+        (&[&"unpack", &"--quiet", &ODD, &"dir"], unpack),
+        (&[&"pack", &"--quiet", &ODD], pack),
     ];
     for (args, attempted) in lines {
         let said = say(args)?;

@@ -161,6 +161,13 @@ impl Layer {
         self.entry(header, path, "", content)
     }
 
+    /// A file that its owner may not write.
+    pub(crate) fn read_only_file(self, path: &str, content: &str) -> Layer {
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(0o444);
+        self.entry(header, path, "", content)
+    }
+
     pub(crate) fn link(self, path: &str, target: &str) -> Layer {
         let mut header = tar::Header::new_ustar();
         header.set_entry_type(tar::EntryType::Symlink);

@@ -1,6 +1,7 @@
 //! The command in the hands of an ordinary user.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -88,6 +89,33 @@ fn what_is_packed_from_a_squashed_tree_has_the_true_owners() -> Result {
     Ok(())
 }
 
+/// Root may set attributes on any file, an ordinary user only on what the user may write.
+#[test]
+fn an_ordinary_user_unpacks_read_only_files_and_names_them_again() -> Result {
+    require!(root);
+    require!(user);
+    let home = user_directory()?;
+    let base = Layer::new()
+        .read_only_file("d/f", "content")
+        .hard_link("d/g", "d/f")
+        .finish();
+    fs::write(home.path().join("base.tar"), base)?;
+    let next = Layer::new().hard_link("d/h", "d/f").finish();
+    fs::write(home.path().join("next.tar"), next)?;
+    for option in ["--quiet", "--atomic"] {
+        for layer in ["base.tar", "next.tar", "base.tar"] {
+            say(
+                home.path(),
+                &["unpack", option, layer, option.trim_matches('-')],
+            )?
+            .done();
+        }
+    }
+    let list = |dir: &str| say(home.path(), &["listing", "--ownership", "squash", dir]);
+    assert_eq!(list("quiet")?.done().text(), list("atomic")?.done().text());
+    Ok(())
+}
+
 #[test]
 fn status_10_is_not_permitted() -> Result {
     require!(root);
@@ -121,20 +149,21 @@ fn status_10_is_not_permitted() -> Result {
     Ok(())
 }
 
-/// Leftovers of others cannot be removed: no reason not to work.
+/// A leftover with something of root's in it cannot be removed: no reason not to work.
 #[test]
 fn a_sweep_that_fails_is_a_warning() -> Result {
     require!(root);
     require!(user);
     let home = user_directory()?;
     fs::write(home.path().join("layer.tar"), layer())?;
-    let foreign = home.path().join(".layergraph-0123456789abcdef");
-    fs::create_dir(&foreign)?;
-    fs::create_dir(foreign.join("tree"))?;
-    fs::set_permissions(
-        &foreign,
-        std::os::unix::fs::PermissionsExt::from_mode(0o700),
-    )?;
+    let left = home.path().join(".layergraph-0123456789abcdef");
+    let tree = left.join("tree");
+    fs::create_dir_all(tree.join("of-root"))?;
+    for dir in [&left, &tree] {
+        fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+    }
+    let user = fs::metadata(home.path())?;
+    std::os::unix::fs::chown(&left, Some(user.uid()), Some(user.gid()))?;
     let said = say(home.path(), &["unpack", "--quiet", "layer.tar", "dir"])?.done();
     assert!(
         said.stderr
@@ -143,7 +172,7 @@ fn a_sweep_that_fails_is_a_warning() -> Result {
         said.stderr
     );
     assert_eq!(said.stderr.lines().count(), 1);
-    assert!(foreign.exists());
+    assert!(tree.join("of-root").exists());
     assert!(home.path().join("dir/etc").exists());
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! Reads an image as the 2015 program did.
 //!
 //! Keys are matched without regard to case, and the last of several wins; an object or map given
-//! twice is merged. `null` leaves a text, number or flag as it was, and makes a list, map or
-//! configuration absent. Unknown keys are dropped.
+//! twice is merged. `null` leaves a text, number, flag or the configuration of the container as it
+//! was, and makes a list, a map or the configuration of the image absent. Unknown keys are dropped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,6 +61,12 @@ pub enum DecodeError {
         /// Where the first that is too deep begins.
         at: usize,
     },
+    /// Objects and lists hold more values than [`MAX_VALUES`](super::MAX_VALUES).
+    #[error("image JSON has too many values from byte {at} on")]
+    TooMany {
+        /// Where the first that is too many begins.
+        at: usize,
+    },
 }
 
 type Result<T> = std::result::Result<T, DecodeError>;
@@ -72,8 +78,8 @@ impl Image {
     ///
     /// # Errors
     ///
-    /// The text is not one JSON value, is longer or deeper than the limits, or has a value that
-    /// its field cannot hold.
+    /// The text is not one JSON value, is longer, deeper or richer than the limits, or has a value
+    /// that its field cannot hold.
     pub fn decode(text: &[u8]) -> Result<Image> {
         let mut parser = parser(text)?;
         let image = image(&mut parser)?;
@@ -190,24 +196,31 @@ fn time(json: &mut Parser<'_>, field: &mut Timestamp) -> Result<()> {
     Ok(())
 }
 
+/// Reads a list of strings. A list given before is read over in place, so that a `null` leaves the
+/// text which stood there.
 fn list(json: &mut Parser<'_>, field: &mut Option<Vec<String>>) -> Result<()> {
     if json.null()? {
         *field = None;
         return Ok(());
     }
-    let mut list = Vec::new();
+    let list = field.get_or_insert_default();
+    let mut len = 0;
     json.list("a list of strings", |json| {
-        let mut element = String::new();
-        text(json, &mut element)?;
-        list.push(element);
+        if len == list.len() {
+            list.push(String::new());
+        }
+        text(json, &mut list[len])?;
+        len += 1;
         Ok(())
     })?;
-    *field = Some(list);
+    list.truncate(len);
     Ok(())
 }
 
-/// Reads a list of strings, or one string as a list of one.
+/// Reads a list of strings, or one string as a list of one. It had a decoder of its own, which
+/// began anew each time.
 fn command(json: &mut Parser<'_>, field: &mut Option<Vec<String>>) -> Result<()> {
+    *field = None;
     match json.kind()? {
         Kind::Null | Kind::List => list(json, field)?,
         Kind::String => *field = Some(vec![json.string()?]),

@@ -14,8 +14,9 @@ use super::Image;
 impl Image {
     /// Writes the image as one line of JSON, with its newline.
     ///
-    /// The bytes depend on the value alone. Decoding them gives the value back, but for the
-    /// seconds of a zone's offset, which the text has no room for.
+    /// The bytes depend on the value alone. Decoding them gives the value back as long as they
+    /// keep to the limits of [`decode`](Image::decode), but for the seconds of a zone's offset,
+    /// which the text has no room for.
     #[allow(
         clippy::missing_panics_doc,
         reason = "every value of this type can be written"

@@ -2,8 +2,9 @@
 //!
 //! The texts of 2015 were read by a decoder that keeps the last of two equal keys, merges objects
 //! given twice, looks at the digits of a number, and takes bytes and surrogates that are no text.
-//! A tree of values forgets these things, so the text is read directly. What is accepted is the
-//! JSON of RFC 8259, nested [`MAX_DEPTH`] deep.
+//! A tree of values forgets these things, and serde's derived readers refuse most of them, so the
+//! text is read directly. What is accepted is the JSON of RFC 8259, nested [`MAX_DEPTH`] deep and
+//! of [`MAX_VALUES`] values.
 
 use std::fmt;
 
@@ -12,6 +13,11 @@ use crate::text::lossy;
 
 /// The number of objects and lists that may be open at once.
 pub const MAX_DEPTH: usize = 128;
+
+/// The number of values that all objects and lists of a document may hold together.
+///
+/// An entry of a map takes up to twenty times the memory of its text. This many take 20 MB.
+pub const MAX_VALUES: usize = 1 << 17;
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
@@ -50,6 +56,7 @@ pub(super) struct Parser<'a> {
     text: &'a [u8],
     at: usize,
     depth: usize,
+    values: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -58,6 +65,7 @@ impl<'a> Parser<'a> {
             text,
             at: 0,
             depth: 0,
+            values: 0,
         }
     }
 
@@ -200,6 +208,10 @@ impl<'a> Parser<'a> {
         self.at += 1;
         if self.next_byte()? != close {
             loop {
+                self.values += 1;
+                if self.values > MAX_VALUES {
+                    return Err(DecodeError::TooMany { at: self.at });
+                }
                 element(self)?;
                 match self.next_byte()? {
                     b',' => self.at += 1,

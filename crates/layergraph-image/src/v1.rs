@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 pub use decode::{DecodeError, MAX_BYTES};
-pub use parse::{Kind, MAX_DEPTH};
+pub use parse::{Kind, MAX_DEPTH, MAX_VALUES};
 
 use crate::{InvalidId, NodeId, Timestamp};
 
