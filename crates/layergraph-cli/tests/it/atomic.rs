@@ -7,6 +7,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use layergraph_tests::require;
+
 use crate::support::{AMPLE, BAD, Home, Layer, Result, Said, bad_layer, good_layer};
 use crate::support::{layergraph, listing, names, say, shell};
 
@@ -141,6 +143,25 @@ fn what_cannot_be_replaced_is_refused_before_anything_is_done() -> Result {
         said.failed(10, &format!("layergraph: unpack {layer} to {dir}: {why}"));
         assert_eq!(said.hint(), Some("unpack without --atomic"));
     }
+    Ok(())
+}
+
+#[test]
+fn a_directory_that_is_mounted_from_the_same_file_system_is_left_alone() -> Result {
+    require!(root);
+    require!(program "mount", "unshare");
+    let home = Home::new()?;
+    let layer = home.file("layer.tar", good_layer())?;
+    let (dir, other) = (home.dir("dir")?, home.dir("other")?);
+    let script = "
+        unshare --mount sh -c 'mount --bind \"$3\" \"$2\" && exec \"$0\" unpack --atomic \"$1\" \"$2\"' \\
+            \"$0\" \"$1\" \"$2\" \"$3\"";
+    let said = shell(script, &[&layer, &dir, &other])?;
+    assert_eq!(said.status, Some(10), "{}", said.stderr);
+    let hint = "a mount point cannot be replaced: unpack without --atomic";
+    assert_eq!(said.hint(), Some(hint), "{}", said.stderr);
+    assert_eq!(home.names()?, ["dir", "layer.tar", "other"]);
+    assert!(names(&dir)?.is_empty() && names(&other)?.is_empty());
     Ok(())
 }
 

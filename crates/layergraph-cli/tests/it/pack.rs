@@ -141,6 +141,22 @@ fn a_layer_does_not_become_a_part_of_what_it_is_made_of() -> Result {
 }
 
 #[test]
+fn a_terminal_is_no_place_for_a_layer() -> Result {
+    require!(program "script", "sh");
+    let home = Home::new()?;
+    let tree = home.dir("tree")?;
+    let script = "export PROGRAM=\"$0\" TREE=\"$1\"; \
+        exec script -qec 'exec \"$PROGRAM\" pack \"$TREE\"' /dev/null";
+    let said = shell(script, &[&tree])?;
+    assert_eq!(said.status, Some(2), "{said:?}");
+    // It is a terminal, and stderr is the same.
+    let text = String::from_utf8_lossy(&said.stdout);
+    let error = "a layer is not for a terminal: give -o FILE";
+    assert!(text.trim_end().ends_with(error), "{text}");
+    Ok(())
+}
+
+#[test]
 fn a_device_as_output_stays_a_device() -> Result {
     let home = Home::new()?;
     let tree = home.dir("tree")?;
