@@ -101,7 +101,7 @@ fn contains_word(line: &str, word: &str) -> bool {
 }
 
 /// Returns the directory of a machine that a path in this line begins with. In the middle of a path
-/// the same name is innocent: `overlay/<id>/work/`.
+/// the same name is innocent.
 fn machine_path(line: &str) -> Option<&'static str> {
     MACHINE_DIRECTORIES.iter().copied().find(|directory| {
         line.match_indices(&format!("/{directory}/"))

@@ -3,12 +3,23 @@
 use std::ffi::OsStr;
 use std::io::Read;
 
-use layergraph_fs::{Dir, Durability, RenameMode, Staging};
+use layergraph_fs::{Dir, Durability, FsError, RenameMode, Staging};
 
 use crate::unpack::{UnpackError, UnpackOptions, Unpacked, unpack};
 
 /// The tree within the staging directory.
 const TREE: &str = "tree";
+
+/// What an unpacking did that took the place of a directory.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Replaced {
+    /// What the layer did to the copy.
+    pub unpacked: Unpacked,
+    /// Why the old directory, which has a temporary name beside the new one, could not be removed.
+    /// A [sweep](layergraph_fs::sweep) tries again.
+    pub leftover: Option<FsError>,
+}
 
 /// Applies the layer in `tar` to the directory `name` in `parent`, or does nothing.
 ///
@@ -30,7 +41,7 @@ pub fn unpack_atomic(
     name: &OsStr,
     options: &UnpackOptions,
     durability: Durability,
-) -> Result<Unpacked, UnpackError> {
+) -> Result<Replaced, UnpackError> {
     let tree = OsStr::new(TREE);
     let staging = Staging::new(parent)?;
     let old = parent.find(name)?;
@@ -44,7 +55,8 @@ pub fn unpack_atomic(
         staging.dir().set_mode(tree, 0o755)?;
         RenameMode::NoReplace
     };
-    let done = unpack(tar, &staging.dir().open_dir(tree)?, options)?;
-    staging.publish_entry(tree, parent, name, mode, durability)?;
-    Ok(done)
+    let unpacked = unpack(tar, &staging.dir().open_dir(tree)?, options)?;
+    let published = staging.publish_entry(tree, parent, name, mode, durability)?;
+    let leftover = published.leftover;
+    Ok(Replaced { unpacked, leftover })
 }

@@ -66,7 +66,7 @@ mod pack;
 mod unpack;
 mod view;
 
-pub use atomic::unpack_atomic;
+pub use atomic::{Replaced, unpack_atomic};
 pub use changes::{Change, ChangeKind, CompareOptions, changes};
 #[doc(inline)]
 pub use listing::listing;

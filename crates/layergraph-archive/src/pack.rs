@@ -92,7 +92,7 @@ pub fn pack(tree: &View, changes: &[Change], out: &mut dyn Write) -> Result<Pack
     } = packer;
     done.size = writer.position() + END_MARKER;
     let failed = |source| PackError::Write {
-        path: PathBuf::new(),
+        path: PathBuf::from("."),
         source,
     };
     writer.finish().map_err(failed)?;
@@ -175,7 +175,7 @@ impl<W: Write> Packer<'_, W> {
             xattrs: &attributes,
             ..stated(b"./", Kind::Directory, &metadata)
         };
-        self.append(&member, Path::new(""), io::empty())
+        self.append(&member, Path::new("."), io::empty())
     }
 
     fn whiteout(&mut self, parent: &Path, name: &OsStr) -> Result<(), PackError> {

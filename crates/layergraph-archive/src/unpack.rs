@@ -198,8 +198,10 @@ pub fn unpack(
     let mut unpacker = Unpacker::new(into, options)?;
     let mut archive = Reader::new(tar);
     let result = unpacker.members(&mut archive);
-    unpacker.remove_aufs_links()?;
+    // Of two errors the one of the layer is told: it came first.
+    let removed = unpacker.remove_aufs_links();
     result?;
+    removed?;
     if archive.position() == 0 {
         return Err(UnpackError::Empty);
     }

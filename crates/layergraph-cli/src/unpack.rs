@@ -59,7 +59,11 @@ fn attempt(
         Way::AtOnce(place) => {
             place.sweep(console);
             let Place { parent, name, .. } = &place;
-            unpack_atomic(&mut layer, parent, name, &options, Durability::None)?
+            let replaced = unpack_atomic(&mut layer, parent, name, &options, Durability::None)?;
+            if let Some(error) = &replaced.leftover {
+                Console::warn("the old directory was not removed", error);
+            }
+            replaced.unpacked
         }
     };
     tell(&done, console);

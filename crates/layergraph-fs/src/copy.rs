@@ -77,7 +77,8 @@ pub fn copy_into(from: &Dir, to: &Dir) -> Result<()> {
 ///
 /// # Errors
 ///
-/// `EISDIR` for a directory.
+/// `EISDIR` for a directory. If only the empty staging directory could not be removed, the copy is
+/// in place.
 pub fn replace_by_copy(dir: &Dir, name: &OsStr) -> Result<()> {
     let kind = dir.metadata(name)?.kind;
     if kind == FileKind::Directory {

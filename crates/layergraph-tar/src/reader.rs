@@ -20,7 +20,6 @@ pub struct Reader<R, T = ()> {
     /// How much is left of the current member's data, and of the padding after it.
     data_left: u64,
     padding: u64,
-    /// Whether the current member may lack its padding, because the stream ends.
     state: State,
 }
 

@@ -122,17 +122,10 @@ impl<W: Write> Writer<W> {
     }
 
     /// Writes the headers of a member, after which come `member.size` bytes by
-    /// [`write_data`](Writer::write_data), if it is a file.
+    /// [`write_data`](Writer::write_data), if it is a file. The member before is ended.
     pub fn begin(&mut self, member: &NewMember<'_>) -> Result<(), WriteError> {
-        if self.stopped {
-            return Err(WriteError::Stopped);
-        }
-        if self.data_left > 0 {
-            self.stopped = true;
-            return Err(WriteError::Length {
-                expected: self.data_left,
-            });
-        }
+        // The member before, if nobody has said that it is complete.
+        self.end()?;
         let headers = headers(member)?;
         self.write(&headers)?;
         let size = if member.kind == Kind::File {
@@ -473,4 +466,40 @@ fn record(key: &[u8], value: &[u8]) -> Vec<u8> {
     record.extend_from_slice(value);
     record.push(b'\n');
     record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_that_is_begun_ends_the_one_before() -> Result<(), WriteError> {
+        let member = NewMember {
+            size: 1,
+            ..NewMember::new(b"f", Kind::File)
+        };
+        let mut ended = Writer::new(Vec::new());
+        let mut begun = Writer::new(Vec::new());
+        for _ in 0..2 {
+            ended.append(&member, &b"x"[..])?;
+            begun.begin(&member)?;
+            begun.write_data(b"x")?;
+        }
+        assert_eq!(begun.finish()?, ended.finish()?);
+        Ok(())
+    }
+
+    #[test]
+    fn data_of_another_length_is_refused_and_stops_the_writer() {
+        let member = NewMember {
+            size: 2,
+            ..NewMember::new(b"f", Kind::File)
+        };
+        for data in [&b"x"[..], b"xyz"] {
+            let mut writer = Writer::new(Vec::new());
+            let refused = writer.append(&member, data);
+            assert!(matches!(refused, Err(WriteError::Length { expected: 2 })));
+            assert!(matches!(writer.end(), Err(WriteError::Stopped)));
+        }
+    }
 }
