@@ -1,10 +1,13 @@
 //! bzip2 streams.
 //!
-//! The level in a stream's header bounds its memory: 3.7 MB at most.
+//! The level in a stream's header says how large its blocks are, 900 kB at most.
 
 use bzip2::{Decompress, Status};
 
 use super::member::{Fault, MemberDecoder, Step};
+
+/// What a decoder takes: four bytes for each byte of the largest block, and 64 kB of tables.
+const MEMORY: u64 = 3_700_000;
 
 pub(super) struct Bzip2(Decompress);
 
@@ -36,6 +39,10 @@ impl MemberDecoder for Bzip2 {
             Err(e) => return Err(Fault::Damaged(reason(e).to_owned())),
         };
         Ok(Step::between(before, self.totals(), ended))
+    }
+
+    fn memory(&mut self) -> Option<u64> {
+        Some(MEMORY)
     }
 }
 

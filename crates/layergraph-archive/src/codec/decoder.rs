@@ -10,12 +10,26 @@ use super::{Codec, CodecError, MAGIC_LEN};
 /// Limits of decoding.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodeOptions {
-    /// The most memory that the data may ask for, in bytes; 40 MiB by default.
+    /// The most memory that the data may ask for, in bytes; 34 MiB by default.
     ///
-    /// Only xz and zstd let the data ask: for a dictionary or window of up to 4 GiB. The default
-    /// takes what `xz -8` and `zstd --ultra -20` write (32 MiB), so all of their usual levels, and
-    /// refuses what `xz -9`, `zstd --ultra -21` and `zstd --long` write of large data (64 MiB and
-    /// more). gzip and bzip2 need 4 MiB at most, and each decoder holds 128 KiB of input beside.
+    /// Only xz and zstd let the data ask, for a dictionary or window of up to 4 GiB; this much is
+    /// taken, and a little more for tables:
+    ///
+    /// | packed by | window | by default |
+    /// |---|---|---|
+    /// | `xz -6`, its default; `zstd -19` and below; Go's zstd at its default | 8 MiB at most | accepted |
+    /// | `xz -8`; `zstd --ultra -20`; Go's zstd at its best | 32 MiB at most | accepted |
+    /// | `xz -9`; `zstd --ultra -21` | 64 MiB | refused |
+    /// | `zstd --ultra -22`; `zstd --long` | 128 MiB | refused |
+    /// | `zstd --ultra --long=31` | 2 GiB | refused |
+    ///
+    /// zstd makes the window no larger than the data, if it knows how long that is; xz does not
+    /// care. To take more, raise the limit: there is none that it may not pass. Who unpacks has
+    /// directories to record as well and can divide what there is between the two:
+    /// see [`Decoder::memory_needed`].
+    ///
+    /// gzip and bzip2 need 4 MiB at most, whatever the limit. Each decoder holds 128 KiB of input
+    /// beside.
     pub memory: u64,
 
     /// The most bytes that the data may decode to; no limit by default.
@@ -29,7 +43,7 @@ pub struct DecodeOptions {
 impl Default for DecodeOptions {
     fn default() -> Self {
         Self {
-            memory: 40 << 20,
+            memory: 34 << 20,
             output: None,
         }
     }
@@ -78,8 +92,8 @@ pub struct Decoder<R> {
 enum State {
     /// Before a member or the end, after `padding` zero bytes.
     Between { padding: u64 },
-    /// Within a member.
-    Inside,
+    /// Within a member; `starved` if it has used up its input and given out all that came of it.
+    Inside { starved: bool },
     /// At the verified end.
     Done,
     /// Refused for good.
@@ -90,6 +104,60 @@ impl<R: Read> Decoder<R> {
     /// Returns the codec that was recognised.
     pub fn codec(&self) -> Codec {
         self.codec
+    }
+
+    /// Returns how many bytes of memory the data takes to decode, by what its first member says.
+    ///
+    /// Reads on to where that is said: a zstd frame's header, an xz block's; members without
+    /// content are passed over. No output is lost. In the middle of the data it is about the
+    /// member at hand, and 0 for data that is not packed or is at its end. The 128 KiB of input
+    /// that each decoder holds are not in it.
+    ///
+    /// Later members may ask for more, up to the limit. So whoever gives the rest of a budget away
+    /// also sets the limit anew:
+    ///
+    /// ```
+    /// use layergraph_archive::UnpackOptions;
+    /// use layergraph_archive::codec::{DecodeOptions, decode};
+    ///
+    /// # let layer = std::io::empty();
+    /// let budget = 48 << 20;
+    /// let mut layer = decode(layer, &DecodeOptions::default())?;
+    /// // Never less than a window of 8 MiB: some writers begin with a small member.
+    /// let memory = layer.memory_needed()?.max(9 << 20);
+    /// layer.limit_memory(memory);
+    /// let mut options = UnpackOptions::default();
+    /// options.limits.directory_bytes = usize::try_from(budget - memory)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for reading, [`CodecError::Memory`] among them: it is compared with the limit first.
+    pub fn memory_needed(&mut self) -> io::Result<u64> {
+        loop {
+            match (&self.state, &mut self.member) {
+                (State::Between { .. }, None) | (State::Done, _) => return Ok(0),
+                (State::Inside { .. }, Some(member)) => {
+                    if let Some(needed) = member.memory() {
+                        return Ok(needed);
+                    }
+                }
+                _ => {}
+            }
+            // Without room for output this goes on to where there is some.
+            self.advance(&mut [])?;
+        }
+    }
+
+    /// Sets [`DecodeOptions::memory`] anew, for what is yet to come.
+    ///
+    /// A member that has begun keeps what it was granted.
+    pub fn limit_memory(&mut self, limit: u64) {
+        self.options.memory = limit;
+        if let Some(member) = &mut self.member {
+            member.limit_memory(limit);
+        }
     }
 
     /// Reads what is left to the end, verifies it, and returns the input at its end.
@@ -108,17 +176,24 @@ impl<R: Read> Decoder<R> {
 
     /// Decodes up to one buffer, without regard to the output limit.
     fn decode_some(&mut self, output: &mut [u8]) -> io::Result<usize> {
+        if self.member.is_none() && !matches!(self.state, State::Failed(_)) {
+            return self.input.read(output);
+        }
         loop {
-            match self.state {
-                State::Failed(ref error) => return Err(error.clone().into()),
-                State::Done => return Ok(0),
-                State::Between { .. } if self.member.is_none() => return self.input.read(output),
-                State::Between { padding } => self.between_members(padding)?,
-                State::Inside => match self.inside_member(output)? {
-                    0 => {}
-                    count => return Ok(count),
-                },
+            let count = self.advance(output)?;
+            if count > 0 || matches!(self.state, State::Done) {
+                return Ok(count);
             }
+        }
+    }
+
+    /// Takes one step in packed data; 0 says that it made no output.
+    fn advance(&mut self, output: &mut [u8]) -> io::Result<usize> {
+        match self.state {
+            State::Failed(ref error) => Err(error.clone().into()),
+            State::Done => Ok(0),
+            State::Between { padding } => self.between_members(padding).map(|()| 0),
+            State::Inside { starved } => self.inside_member(starved, output),
         }
     }
 
@@ -158,12 +233,21 @@ impl<R: Read> Decoder<R> {
             .as_mut()
             .map_or(Ok(()), |member| member.begin(head));
         begun.map_err(|fault| self.fail_with(fault))?;
-        self.state = State::Inside;
+        self.state = State::Inside { starved: false };
         Ok(())
     }
 
     /// Decodes some of a member; 0 says that there is nothing yet or that it has ended.
-    fn inside_member(&mut self, output: &mut [u8]) -> io::Result<usize> {
+    fn inside_member(&mut self, starved: bool, output: &mut [u8]) -> io::Result<usize> {
+        // Codecs give up when they are asked again and again for nothing, as they would be by who
+        // waits for an input that does not block.
+        if starved && self.input.peek(1)?.is_empty() {
+            let length = self.input.position();
+            return Err(self.fail(CodecError::Truncated {
+                codec: self.codec,
+                length,
+            }));
+        }
         let Some(member) = &mut self.member else {
             return Ok(0);
         };
@@ -173,20 +257,16 @@ impl<R: Read> Decoder<R> {
             Err(fault) => return Err(self.fail_with(fault)),
         };
         self.input.consume(step.consumed);
+        let stands_still = step.consumed == 0 && step.produced == 0;
         if step.ended {
             self.state = State::Between { padding: 0 };
-        } else if step.consumed == 0 && step.produced == 0 {
-            if available > 0 {
-                // Never seen, but a decoder that stands still must not take us with it.
-                return Err(self.fail_with(Fault::Damaged("no progress".to_owned())));
-            }
-            if self.input.peek(1)?.is_empty() {
-                let length = self.input.position();
-                return Err(self.fail(CodecError::Truncated {
-                    codec: self.codec,
-                    length,
-                }));
-            }
+        } else if stands_still && available > 0 {
+            // Never seen, but a decoder that stands still must not take us with it.
+            return Err(self.fail_with(Fault::Damaged("no progress".to_owned())));
+        } else {
+            self.state = State::Inside {
+                starved: stands_still,
+            };
         }
         Ok(step.produced)
     }

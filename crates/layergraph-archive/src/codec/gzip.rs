@@ -8,6 +8,9 @@ use flate2::{Decompress, FlushDecompress, Status};
 
 use super::member::{Fault, MemberDecoder, Step};
 
+/// What a decoder takes: the window, and tables about as large.
+const MEMORY: u64 = 64 << 10;
+
 /// The largest window of deflate, 32 KiB, as a power of two: right for every member.
 const WINDOW_BITS: u8 = 15;
 
@@ -42,5 +45,9 @@ impl MemberDecoder for Gzip {
             self.totals(),
             status == Status::StreamEnd,
         ))
+    }
+
+    fn memory(&mut self) -> Option<u64> {
+        Some(MEMORY)
     }
 }

@@ -16,7 +16,18 @@ pub(super) trait MemberDecoder: Send {
     fn begin(&mut self, head: &[u8]) -> Result<(), Fault>;
 
     /// Decodes what it can of `input` into `output`.
+    ///
+    /// Without room for output it takes up what has none: headers and trailers.
     fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Fault>;
+
+    /// Returns how many bytes of memory the member that has begun takes, once it has said so; a
+    /// member without content may never do.
+    fn memory(&mut self) -> Option<u64>;
+
+    /// Sets how much memory members may ask for from now on. One that has begun keeps what it has.
+    ///
+    /// Does nothing for codecs in which they cannot ask.
+    fn limit_memory(&mut self, _limit: u64) {}
 }
 
 /// The longest header of which a codec wants to see all: that of a zstd frame.

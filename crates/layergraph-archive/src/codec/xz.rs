@@ -7,6 +7,10 @@ use liblzma::stream::{Action, Error, Status, Stream, TELL_UNSUPPORTED_CHECK};
 
 use super::member::{Fault, MemberDecoder, Step};
 
+/// What liblzma counts before it has read a block's header (`LZMA_MEMUSAGE_BASE`). With one it is
+/// more.
+const WITHOUT_A_BLOCK: u64 = 32 << 10;
+
 pub(super) struct Xz {
     /// Made anew for each stream; none before the first.
     stream: Option<Stream>,
@@ -45,11 +49,27 @@ impl MemberDecoder for Xz {
                 totals(stream),
                 status == Status::StreamEnd,
             )),
-            Err(Error::MemLimit) => {
-                let needed = memory_needed(stream, self.memory);
-                Err(Fault::Memory { needed })
-            }
+            Err(Error::MemLimit) => Err(Fault::Memory {
+                needed: memory_usage(stream),
+            }),
             Err(e) => Err(Fault::Damaged(reason(e).to_owned())),
+        }
+    }
+
+    fn memory(&mut self) -> Option<u64> {
+        let stream = self.stream.as_mut()?;
+        let needed = memory_usage(stream);
+        self.limit_memory(self.memory);
+        (needed > WITHOUT_A_BLOCK).then_some(needed)
+    }
+
+    fn limit_memory(&mut self, limit: u64) {
+        self.memory = limit;
+        if let Some(stream) = &mut self.stream {
+            // It refuses a limit below what it has: then that is the limit.
+            if stream.set_memlimit(limit).is_err() {
+                memory_usage(stream);
+            }
         }
     }
 }
@@ -58,12 +78,13 @@ fn totals(stream: &Stream) -> (u64, u64) {
     (stream.total_in(), stream.total_out())
 }
 
-/// Finds how much memory a stream wants that has just been refused at `limit`.
+/// Finds how much memory the block at hand takes, or would take had it not been refused, and makes
+/// that the limit.
 ///
 /// liblzma knows the number, the binding has no call that asks for it. But liblzma refuses a new
 /// limit that is lower than the need, so bisection finds it. Nothing is allocated by that.
-fn memory_needed(stream: &mut Stream, limit: u64) -> u64 {
-    let (mut too_low, mut enough) = (limit, u64::MAX);
+fn memory_usage(stream: &mut Stream) -> u64 {
+    let (mut too_low, mut enough) = (0, u64::MAX);
     while enough - too_low > 1 {
         let middle = too_low + (enough - too_low) / 2;
         match stream.set_memlimit(middle) {
@@ -71,6 +92,7 @@ fn memory_needed(stream: &mut Stream, limit: u64) -> u64 {
             Err(_) => too_low = middle,
         }
     }
+    // The last limit that was taken is this one, unless all were refused.
     enough
 }
 

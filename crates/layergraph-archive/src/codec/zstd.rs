@@ -3,50 +3,54 @@
 //! A frame states the size of its window, up to 2 GiB and beyond, and libzstd allocates it when
 //! the frame begins. So the header is read here first, and compared with the limit.
 
-use zstd::zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, get_error_name};
+use zstd::zstd_safe::{DCtx, DParameter, ErrorCode, InBuffer, OutBuffer, get_error_name};
 
 use super::member::{Fault, MemberDecoder, Step};
 
-/// What libzstd takes beside the window: its tables, a block of input, a block of output.
-const BESIDE_THE_WINDOW: u64 = 512 << 10;
+/// What libzstd takes beside the window: its tables, a block of input, two blocks of output
+/// (`ZSTD_estimateDStreamSize`).
+const BESIDE_THE_WINDOW: u64 = 640 << 10;
+
+/// The largest window that libzstd takes, as a power of two.
+const LARGEST_WINDOW_LOG: u32 = if cfg!(target_pointer_width = "64") {
+    31
+} else {
+    30
+};
 
 pub(super) struct Zstd {
     /// Kept from frame to frame, with its window: data of thousands of small frames is common.
     context: DCtx<'static>,
     memory: u64,
+    /// What the frame at hand takes; nothing is known of a skippable one.
+    needed: Option<u64>,
 }
 
 impl Zstd {
     pub(super) fn new(memory: u64) -> Self {
-        let mut context = DCtx::create();
-        // libzstd has a limit of its own, 128 MiB by default. Ours decides: this one is the next
-        // power of two above it, within what libzstd takes.
-        let largest = if cfg!(target_pointer_width = "64") {
-            31
-        } else {
-            30
-        };
-        let log = memory.max(1).ilog2().saturating_add(1).clamp(10, largest);
-        context
-            .set_parameter(DParameter::WindowLogMax(log))
-            .expect("libzstd takes every window log from 10 to its largest");
-        Self { context, memory }
+        Self {
+            context: DCtx::create(),
+            memory,
+            needed: None,
+        }
     }
 }
 
 impl MemberDecoder for Zstd {
     fn begin(&mut self, head: &[u8]) -> Result<(), Fault> {
-        match window_size(head) {
-            Some(window) => {
-                let needed = window.saturating_add(BESIDE_THE_WINDOW);
-                if needed > self.memory {
-                    Err(Fault::Memory { needed })
-                } else {
-                    Ok(())
-                }
-            }
-            None => Ok(()),
+        self.needed = window_size(head).map(|window| window.saturating_add(BESIDE_THE_WINDOW));
+        if let Some(needed) = self.needed
+            && needed > self.memory
+        {
+            return Err(Fault::Memory { needed });
         }
+        // libzstd has a limit of its own, 128 MiB by default. Ours decides: this one is the next
+        // power of two above it, within what libzstd takes.
+        let log = self.memory.max(1).ilog2() + 1;
+        self.context
+            .set_parameter(DParameter::WindowLogMax(log.clamp(10, LARGEST_WINDOW_LOG)))
+            .map(|_| ())
+            .map_err(fault)
     }
 
     fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Fault> {
@@ -55,7 +59,7 @@ impl MemberDecoder for Zstd {
         let hint = self
             .context
             .decompress_stream(&mut output, &mut input)
-            .map_err(|code| Fault::Damaged(get_error_name(code).to_owned()))?;
+            .map_err(fault)?;
         // The hint is how much input it would like next; 0 says that the frame is complete and
         // all of its output is out.
         Ok(Step {
@@ -64,6 +68,18 @@ impl MemberDecoder for Zstd {
             ended: hint == 0,
         })
     }
+
+    fn memory(&mut self) -> Option<u64> {
+        self.needed
+    }
+
+    fn limit_memory(&mut self, limit: u64) {
+        self.memory = limit;
+    }
+}
+
+fn fault(code: ErrorCode) -> Fault {
+    Fault::Damaged(get_error_name(code).to_owned())
 }
 
 /// Reads the window size, in bytes, from a frame's header (RFC 8878, section 3.1.1.1).
