@@ -47,6 +47,7 @@ mod error;
 pub mod faults;
 mod file;
 mod lock;
+mod make;
 mod metadata;
 mod remove;
 mod root;

@@ -1,0 +1,3 @@
+//! A graph of layers on disk.
+
+#![forbid(unsafe_code)]

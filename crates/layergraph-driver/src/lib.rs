@@ -1,0 +1,48 @@
+//! Storage drivers: where the trees of layers live on disk.
+//!
+//! A graph of layers knows ids, parents and metadata; a driver keeps the files. This crate says
+//! what a driver is and leaves the disk to it:
+//!
+//! - [`Driver`] is the trait, [`StagedLayer`] a layer that is being made;
+//! - [`naive`] compares two layers by reading both, for drivers that know no shorter way;
+//! - [`Registry`] opens the driver that a store was made with, or the best one here;
+//! - `conformance` (a feature) holds the laws that every driver keeps, as tests to be called by
+//!   the driver's own, and a strict driver that keeps its books in memory.
+//!
+//! # The life of a layer
+//!
+//! A layer is *staged*: the driver makes a private directory in which the tree of the parent is
+//! visible or not, as its [`Capabilities`] say. Whoever staged it unpacks into that directory.
+//! Then it is *committed* under its id, in one step, or dropped and gone. A committed layer never
+//! changes. It can be read ([`Driver::layers`], [`Driver::view`]), mounted, and removed.
+//!
+//! A driver does not know which layers a graph has: what is committed and has no node in the
+//! graph is a leftover that the graph may remove and make again.
+//!
+//! ```
+//! use layergraph_driver::LayerId;
+//!
+//! // An id is one plain name.
+//! assert!("c0ffee-init".parse::<LayerId>().is_ok());
+//! assert!("../c0ffee".parse::<LayerId>().is_err());
+//! ```
+//!
+//! # Features
+//!
+//! - `conformance`: see above. For tests.
+
+#![forbid(unsafe_code)]
+
+mod driver;
+mod error;
+mod id;
+pub mod naive;
+mod registry;
+
+pub use driver::{Access, Capabilities, Driver, DriverOptions, MountOptions, StagedLayer};
+pub use error::{Attempted, DriverError, DriverErrorKind};
+pub use id::{InvalidLayerId, LayerId};
+pub use registry::{DriverChoice, OpenDriver, Registry};
+
+/// The result of a driver's call.
+pub type Result<T, E = DriverError> = std::result::Result<T, E>;
