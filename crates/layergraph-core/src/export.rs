@@ -1,0 +1,151 @@
+//! What a node changed, as a list and as a layer.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Write};
+
+use layergraph_archive::{Change, CompareOptions, Packed};
+use layergraph_driver::{LayerId, naive};
+use layergraph_fs::{NewFile, Staging};
+use layergraph_image::NodeId;
+
+use crate::error::Attempted;
+use crate::graph::{Graph, STAGING};
+use crate::node::Node;
+use crate::progress::{Meter, Progress, Task};
+use crate::{GraphError, GraphErrorKind, Result};
+
+/// What is done while a layer is written to a temporary file.
+const BUFFERING: &str = "Buffering to disk";
+
+impl Graph {
+    /// Lists what a node changed of its parent's tree, sorted by path.
+    pub fn changes(&self, node: &Node) -> Result<Vec<Change>> {
+        self.changes_of(&node.id(), node.parent().unwrap_or_default())
+    }
+
+    /// Lists what makes the tree of `node` of that of `against`.
+    pub fn changes_against(&self, node: &Node, against: &Node) -> Result<Vec<Change>> {
+        let (upper, lower) = (self.view(&node.id())?, self.view(&against.id())?);
+        layergraph_archive::changes(&upper, Some(&lower), &CompareOptions::default())
+            .attempted(|| format!("cannot compare {} with {}", node.id(), against.id()))
+    }
+
+    pub(crate) fn changes_of(&self, id: &NodeId, parent: &str) -> Result<Vec<Change>> {
+        let compared = || format!("cannot find the changes of image {id}");
+        let against = if parent.is_empty() {
+            None
+        } else {
+            let parent = self.parent_tree(parent);
+            Some(parent.map_err(|error| GraphError::new(error.kind(), compared()).because(error))?)
+        };
+        self.driver
+            .changes(&LayerId::from(*id), against.as_ref())
+            .attempted(compared)
+    }
+
+    /// Returns the layer of a parent, which may be written down as a prefix of a node's id.
+    fn parent_tree(&self, parent: &str) -> Result<LayerId> {
+        let name = match self.resolve(parent) {
+            Err(error) if error.means_absent() => parent.to_owned(),
+            result => result?,
+        };
+        name.parse()
+            .map_err(|error: layergraph_driver::InvalidLayerId| {
+                GraphError::new(GraphErrorKind::InvalidId, error.to_string())
+            })
+    }
+
+    /// Returns the bytes in the files and links that a node added or modified.
+    pub fn diff_size(&self, node: &Node) -> Result<u64> {
+        self.changes(node).map(|changes| naive::diff_size(&changes))
+    }
+
+    /// Writes what a node changed as a layer, an uncompressed tar.
+    ///
+    /// # Errors
+    ///
+    /// After an error what was written is incomplete.
+    pub fn tar_layer(&self, node: &Node, out: &mut dyn Write) -> Result<Packed> {
+        let changes = self.changes(node)?;
+        let failed = || format!("cannot export the layer of image {}", node.id());
+        let id = LayerId::from(node.id());
+        naive::pack(&*self.driver, &id, &changes, out)
+            .attempted(failed)?
+            .map_err(|error| GraphError::new(GraphErrorKind::Failed, failed()).because(error))
+    }
+
+    /// Writes the layer of the node whose id is, or alone begins with, `name` to a temporary file,
+    /// and tells `progress` how far it has come.
+    ///
+    /// The file has no name, so it is gone when it is dropped, however the process ends.
+    pub fn temp_layer_archive(
+        &self,
+        name: &str,
+        progress: &mut dyn Progress,
+    ) -> Result<TempArchive> {
+        let node = self.get(name)?;
+        let made = || format!("cannot buffer the layer of image {}", node.id());
+        let home = self
+            .dir
+            .ensure_dir(OsStr::new(STAGING), 0o700)
+            .attempted(made)?;
+        let staging = Staging::new(&home).attempted(made)?;
+        let layer = OsStr::new("layer.tar");
+        let file = staging.dir().create_file(layer, 0o600).attempted(made)?;
+        let task = Task {
+            action: BUFFERING,
+            id: String::from_utf8_lossy(layergraph_image::truncate_id(name.as_bytes())).into(),
+            total: None,
+        };
+        let mut out = MeteredFile {
+            file,
+            meter: Meter::new(task, progress),
+        };
+        let packed = self.tar_layer(&node, &mut out)?;
+        out.meter.finish();
+        let file = staging.dir().open_file(layer).attempted(made)?;
+        staging.discard().attempted(made)?;
+        Ok(TempArchive {
+            file,
+            size: packed.size,
+        })
+    }
+}
+
+struct MeteredFile<'a> {
+    file: NewFile,
+    meter: Meter<'a>,
+}
+
+impl Write for MeteredFile<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.meter.advance(written as u64);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// A layer in a temporary file, to be read from its beginning.
+#[derive(Debug)]
+pub struct TempArchive {
+    file: File,
+    size: u64,
+}
+
+impl TempArchive {
+    /// Returns how long it is, in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+}
+
+impl Read for TempArchive {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read(buffer)
+    }
+}

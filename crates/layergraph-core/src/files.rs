@@ -1,0 +1,168 @@
+//! The files of a node: `json`, `layersize`, `checksum`, as the original wrote them.
+
+use std::ffi::OsStr;
+use std::io::{self, Read};
+
+use layergraph_digest::{Checksum, parse_checksum};
+use layergraph_fs::{Dir, Durability, FsError, write_atomic};
+use layergraph_image::NodeId;
+use layergraph_image::v1::{Image, MAX_BYTES};
+
+use crate::error::Attempted;
+use crate::{GraphError, GraphErrorKind, Result};
+
+pub(crate) const JSON: &str = "json";
+const LAYER_SIZE: &str = "layersize";
+const CHECKSUM: &str = "checksum";
+
+/// For the owner alone.
+const MODE: u32 = 0o600;
+
+/// More than the digits of any number and than any digest, with what else the original let stand
+/// in a checksum.
+const SHORT: u64 = 64 << 10;
+
+/// Writes the files of a new node, which nobody can see yet.
+pub(crate) fn write(dir: &Dir, image: &Image) -> layergraph_fs::Result<()> {
+    let files = [
+        (LAYER_SIZE, image.size.to_string().into_bytes()),
+        (JSON, image.encode()),
+    ];
+    for (name, bytes) in files {
+        let mut file = dir.create_file(OsStr::new(name), MODE)?;
+        file.set_mode(MODE)?;
+        file.write_all(&bytes)?;
+    }
+    Ok(())
+}
+
+/// Reads what the node that is called `name` says of itself. Its size is negative if none is
+/// written down.
+pub(crate) fn read(dir: &Dir, name: &str) -> Result<(NodeId, Image)> {
+    let json = read_json(dir)?;
+    let damaged = |text: String| GraphError::new(GraphErrorKind::Damaged, text);
+    let mut image = Image::decode_first(&json)
+        .map_err(|error| damaged(format!("cannot read the JSON of image {name}")).because(error))?;
+    let id = image
+        .node_id()
+        .map_err(|error| damaged(format!("cannot take image {name}")).because(error))?;
+    image.size = read_size(dir, name)?.unwrap_or(-1);
+    if id.to_string() != name {
+        let text = format!("Image stored at '{name}' has wrong id '{id}'");
+        return Err(damaged(text));
+    }
+    Ok((id, image))
+}
+
+/// Reads the JSON in its exact bytes.
+pub(crate) fn read_json(dir: &Dir) -> Result<Vec<u8>> {
+    // A byte more than is taken, so that a longer one is refused where it is decoded.
+    let read = read_file(dir, JSON, MAX_BYTES as u64 + 1);
+    read.map_err(|error| {
+        let kind = if error.leads_nowhere() {
+            GraphErrorKind::Damaged
+        } else {
+            GraphErrorKind::Failed
+        };
+        GraphError::new(kind, "cannot read the JSON of an image").because(error)
+    })
+}
+
+/// Reads the size that is written down, if one is.
+fn read_size(dir: &Dir, name: &str) -> Result<Option<i64>> {
+    let text = match read_file(dir, LAYER_SIZE, SHORT) {
+        Err(error) if error.leads_nowhere() => return Ok(None),
+        result => result.attempted(|| format!("cannot read the size of image {name}"))?,
+    };
+    let text = String::from_utf8_lossy(&text);
+    let size = parse_size(&text).ok_or_else(|| {
+        let text = format!("image {name} has the size {text:?}, which is no number");
+        GraphError::new(GraphErrorKind::Damaged, text)
+    })?;
+    Ok(Some(size))
+}
+
+/// As Go's `strconv.ParseInt` in base 10: digits, perhaps behind a sign, and nothing else.
+fn parse_size(text: &str) -> Option<i64> {
+    text.parse().ok()
+}
+
+/// Writes the size down.
+pub(crate) fn write_size(dir: &Dir, size: i64, durability: Durability) -> Result<()> {
+    let bytes = size.to_string();
+    write_atomic(
+        dir,
+        OsStr::new(LAYER_SIZE),
+        MODE,
+        bytes.as_bytes(),
+        durability,
+    )
+    .attempted(|| {
+        format!(
+            "Error storing image size in {}/{LAYER_SIZE}",
+            dir.path().display()
+        )
+    })
+}
+
+/// Writes the digest of the layer down.
+pub(crate) fn write_checksum(dir: &Dir, digest: &Checksum, durability: Durability) -> Result<()> {
+    let bytes = digest.as_str().as_bytes();
+    write_atomic(dir, OsStr::new(CHECKSUM), MODE, bytes, durability).attempted(|| {
+        format!(
+            "Error storing digest in {}/{CHECKSUM}",
+            dir.path().display()
+        )
+    })
+}
+
+/// Reads the digest of the layer.
+pub(crate) fn read_checksum(dir: &Dir) -> Result<Checksum> {
+    let text = match read_file(dir, CHECKSUM, SHORT) {
+        Err(error) if error.leads_nowhere() => return Err(no_checksum()),
+        result => result.attempted(|| "cannot read the digest of a layer".to_owned())?,
+    };
+    let text = String::from_utf8_lossy(&text);
+    parse_checksum(&text).map_err(|error| {
+        let text = format!("the layer's digest is written down as {text:?}");
+        GraphError::new(GraphErrorKind::Damaged, text).because(error)
+    })
+}
+
+pub(crate) fn no_checksum() -> GraphError {
+    GraphError::new(GraphErrorKind::NotFound, "digest is not set for layer")
+}
+
+/// Reads at most `limit` bytes of a file.
+fn read_file(dir: &Dir, name: &str, limit: u64) -> layergraph_fs::Result<Vec<u8>> {
+    let file = dir.open_file(OsStr::new(name))?;
+    let mut bytes = Vec::new();
+    file.take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(|error: io::Error| FsError::new("read", dir.path().join(name), error))?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_a_number_of_64_bits_and_nothing_else() {
+        for (text, size) in [
+            ("0", Some(0)),
+            ("+7", Some(7)),
+            ("-1", Some(-1)),
+            ("9223372036854775807", Some(i64::MAX)),
+            ("9223372036854775808", None),
+            ("", None),
+            ("12x", None),
+            ("12\n", None),
+            (" 12", None),
+            ("1_000", None),
+            ("0x10", None),
+        ] {
+            assert_eq!(parse_size(text), size, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! The graph: opening it, and reading nodes.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use layergraph_archive::{Limits, View};
+use layergraph_digest::Checksum;
+use layergraph_driver::{Driver, LayerId};
+use layergraph_fs::{Dir, Durability, FileKind, sweep};
+use layergraph_image::NodeId;
+
+use crate::error::Attempted;
+use crate::index::Index;
+use crate::node::Node;
+use crate::{GraphError, GraphErrorKind, Result, files};
+
+/// The graph's folder in the store's root.
+const GRAPH: &str = "graph";
+/// Where nodes are made, in the graph's folder.
+pub(crate) const STAGING: &str = "_tmp";
+/// Only the owner may enter.
+const PRIVATE: u32 = 0o700;
+
+/// How a graph is kept.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct GraphOptions {
+    /// Whether what was registered or removed survives a power loss when the call has returned.
+    /// The [driver](layergraph_driver::DriverOptions) has an option of its own for its trees.
+    pub durability: Durability,
+    /// What a layer may cost that is registered.
+    pub limits: Limits,
+}
+
+/// A graph of layers on disk. See the [crate](crate).
+#[derive(Debug)]
+pub struct Graph {
+    /// The store's root, which holds the lock.
+    pub(crate) root: Dir,
+    /// The folder of nodes.
+    pub(crate) dir: Dir,
+    pub(crate) driver: Arc<dyn Driver>,
+    pub(crate) options: GraphOptions,
+    pub(crate) index: Index,
+    unswept: Option<GraphError>,
+}
+
+/// All nodes, and what cannot be read as one.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Nodes {
+    /// The nodes, by id.
+    pub by_id: BTreeMap<NodeId, Node>,
+    /// What has a name in the graph and a tree, but is no whole node, sorted by name.
+    pub broken: Vec<BrokenNode>,
+}
+
+/// Something that should be a node.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct BrokenNode {
+    /// Its name in the graph's folder, by which it can be deleted.
+    pub name: String,
+    /// Why it cannot be read.
+    pub error: GraphError,
+}
+
+impl Graph {
+    /// Opens the graph of the store at `root`, with the driver that keeps its trees. The root and
+    /// the graph's folder are made if they are missing, with mode 0700.
+    ///
+    /// What processes that are gone left half made is removed; see [`unswept`](Graph::unswept).
+    pub fn open(root: &Path, driver: Arc<dyn Driver>, options: &GraphOptions) -> Result<Graph> {
+        let opened = || format!("cannot open the graph in {}", root.display());
+        // An absolute path makes messages, and paths that are handed out, true everywhere.
+        let root = std::path::absolute(root)
+            .map_err(|error| GraphError::new(GraphErrorKind::Failed, opened()).because(error))?;
+        let root = Dir::open_or_make(&root, PRIVATE).attempted(opened)?;
+        let dir = root
+            .ensure_dir(OsStr::new(GRAPH), PRIVATE)
+            .attempted(opened)?;
+        let mut graph = Graph {
+            root,
+            dir,
+            driver,
+            options: options.clone(),
+            index: Index::default(),
+            unswept: None,
+        };
+        graph.unswept = graph.sweep().err();
+        graph.index.ask(&graph.dir, &*graph.driver, |_| ())?;
+        Ok(graph)
+    }
+
+    /// Returns the driver that keeps the trees.
+    pub fn driver(&self) -> &Arc<dyn Driver> {
+        &self.driver
+    }
+
+    /// Removes what processes that are gone left half made or half removed, and returns how many
+    /// such things there were.
+    pub fn sweep(&self) -> Result<usize> {
+        let mut swept = self
+            .driver
+            .sweep()
+            .attempted(|| "cannot sweep the layers".to_owned())?;
+        let swept_up = || format!("cannot sweep {}", self.dir.path().display());
+        if let Some(staging) = self.dir.find_dir(OsStr::new(STAGING)).attempted(swept_up)? {
+            swept += sweep(&staging).attempted(swept_up)?;
+        }
+        Ok(swept)
+    }
+
+    /// Returns why the [sweep](Graph::sweep) at opening was not complete, if it was not. The graph
+    /// works all the same.
+    pub fn unswept(&self) -> Option<&GraphError> {
+        self.unswept.as_ref()
+    }
+
+    /// Returns the node whose id is, or alone begins with, `name`.
+    ///
+    /// A node without a size gets it from its changes, and that is written down for the next time
+    /// if the disk lets it.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](GraphErrorKind::NotFound), [`Ambiguous`](GraphErrorKind::Ambiguous), or
+    /// [`Damaged`](GraphErrorKind::Damaged) if what is there is no whole node.
+    pub fn get(&self, name: &str) -> Result<Node> {
+        let id = self.resolve(name).map_err(GraphError::not_found)?;
+        match self.load(&id) {
+            // It went between the two steps: look once more, by what is there now.
+            Err(error) if error.kind() == GraphErrorKind::NotFound => {
+                self.index.forget();
+                let id = self.resolve(name).map_err(GraphError::not_found)?;
+                self.load(&id).map_err(|error| match error.kind() {
+                    GraphErrorKind::NotFound => error.not_found(),
+                    _ => error,
+                })
+            }
+            result => result,
+        }
+    }
+
+    /// Tells whether [`get`](Graph::get) would return a node: also for a unique prefix, but not for
+    /// a node that cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// Only if it could not be looked.
+    pub fn exists(&self, name: &str) -> Result<bool> {
+        match self.get(name) {
+            Ok(_) => Ok(true),
+            Err(error) if error.means_absent() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Returns all nodes. One that cannot be read is told beside them and hides no other.
+    pub fn map(&self) -> Result<Nodes> {
+        self.index.forget();
+        let names: Vec<String> = self
+            .index
+            .ask(&self.dir, &*self.driver, |names| names.iter().collect())?;
+        let mut nodes = Nodes::default();
+        for (name, loaded) in self.load_all(names) {
+            match loaded {
+                Ok(node) => drop(nodes.by_id.insert(node.id(), node)),
+                // It went meanwhile.
+                Err(error) if error.kind() == GraphErrorKind::NotFound => {}
+                Err(error) => nodes.broken.push(BrokenNode { name, error }),
+            }
+        }
+        Ok(nodes)
+    }
+
+    /// Loads many nodes, with as many threads as there are processors.
+    fn load_all(&self, names: Vec<String>) -> Vec<(String, Result<Node>)> {
+        /// Fewer are not worth a thread.
+        const SHARE: usize = 64;
+        let load = |name: String| {
+            let loaded = self.load(&name);
+            (name, loaded)
+        };
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        let share = names.len().div_ceil(threads).max(SHARE);
+        if names.len() <= share {
+            return names.into_iter().map(load).collect();
+        }
+        thread::scope(|scope| {
+            let shares: Vec<_> = names
+                .chunks(share)
+                .map(|names| scope.spawn(|| names.iter().cloned().map(load).collect::<Vec<_>>()))
+                .collect();
+            shares
+                .into_iter()
+                .flat_map(|share| share.join().expect("loading a node does not panic"))
+                .collect()
+        })
+    }
+
+    /// Returns the JSON of a node in its exact bytes, with the line feed at its end.
+    pub fn raw_json(&self, id: &NodeId) -> Result<Vec<u8>> {
+        let read = self
+            .node_dir(&id.to_string())
+            .and_then(|dir| files::read_json(&dir));
+        read.map_err(|error| {
+            let text = format!("Failed to read json for image {id}");
+            GraphError::new(error.kind(), text).because(error)
+        })
+    }
+
+    /// Writes the digest of a node's layer down. What it says is not checked.
+    pub fn set_digest(&self, id: &NodeId, digest: &Checksum) -> Result<()> {
+        let id = id.to_string();
+        let _locks = crate::lock::lock(&self.root, &id, None)?;
+        let dir = self.node_dir(&id).map_err(|error| {
+            let text = format!("Error storing digest in {}/checksum", self.path_of(&id));
+            GraphError::new(error.kind(), text).because(error)
+        })?;
+        files::write_checksum(&dir, digest, self.options.durability)
+    }
+
+    /// Returns the digest that was [set](Graph::set_digest) for a node.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](GraphErrorKind::NotFound) if there is no such node or none was set,
+    /// [`Damaged`](GraphErrorKind::Damaged) if what is written down is no digest by the rules of
+    /// 2015.
+    pub fn digest(&self, id: &NodeId) -> Result<Checksum> {
+        match self.node_dir(&id.to_string()) {
+            Err(error) if error.kind() == GraphErrorKind::NotFound => Err(files::no_checksum()),
+            Err(error) => Err(error),
+            Ok(dir) => files::read_checksum(&dir),
+        }
+    }
+
+    /// Returns the tree of a node, to be read without a mount.
+    pub fn view(&self, id: &NodeId) -> Result<View> {
+        self.driver
+            .view(&LayerId::from(*id))
+            .attempted(|| format!("cannot read image {id}"))
+    }
+
+    /// Returns the name in the graph that is, or alone begins with, `name`.
+    pub(crate) fn resolve(&self, name: &str) -> Result<String> {
+        let found = self
+            .index
+            .ask(&self.dir, &*self.driver, |names| names.get(name))?;
+        found.map_err(|error| GraphError::lookup(&error))
+    }
+
+    /// Tells whether there is a node of this whole name: a folder, and a tree.
+    pub(crate) fn is_present(&self, id: &LayerId) -> Result<bool> {
+        let looked = || format!("cannot look for image {id}");
+        let found = self.dir.find(id.as_name()).attempted(looked)?;
+        Ok(
+            found.is_some_and(|metadata| metadata.kind == FileKind::Directory)
+                && self.driver.exists(id).attempted(looked)?,
+        )
+    }
+
+    /// Opens the folder of a node.
+    pub(crate) fn node_dir(&self, id: &str) -> Result<Dir> {
+        let found = self.dir.find_dir(OsStr::new(id));
+        found
+            .attempted(|| format!("cannot open image {id}"))?
+            .ok_or_else(|| {
+                let text = format!("no such id: {id}");
+                GraphError::new(GraphErrorKind::NotFound, text)
+            })
+    }
+
+    /// Reads the node of this whole name.
+    fn load(&self, id: &str) -> Result<Node> {
+        let dir = self.node_dir(id)?;
+        let (id, mut image) = files::read(&dir, id)?;
+        if image.size < 0 {
+            let changes = self.changes_of(&id, &image.parent).map_err(|error| {
+                let text = format!("unable to calculate size of image id \"{id}\"");
+                GraphError::new(error.kind(), text).because(error)
+            })?;
+            let size = layergraph_driver::naive::diff_size(&changes);
+            image.size = i64::try_from(size).unwrap_or(i64::MAX);
+            match files::write_size(&dir, image.size, Durability::None) {
+                Err(error) if error.is_read_only() => {}
+                result => result?,
+            }
+        }
+        Ok(Node::new(id, image))
+    }
+
+    /// For messages.
+    fn path_of(&self, id: &str) -> String {
+        self.dir.path().join(id).display().to_string()
+    }
+}

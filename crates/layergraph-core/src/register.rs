@@ -1,0 +1,222 @@
+//! New nodes.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::time::SystemTime;
+
+use layergraph_archive::codec::{DecodeOptions, decode};
+use layergraph_archive::{UnpackOptions, unpack};
+use layergraph_driver::{LayerId, StagedLayer};
+use layergraph_fs::{RenameMode, Staging, seconds_and_nanos};
+use layergraph_image::v1::{Config, Image};
+use layergraph_image::{NodeId, Timestamp};
+
+use crate::error::Attempted;
+use crate::graph::{Graph, STAGING};
+use crate::lock::lock;
+use crate::node::Node;
+use crate::{GraphError, GraphErrorKind, Result, files};
+
+/// What is said of a node that is [created](Graph::create); the rest is filled in.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct NewNode {
+    /// The node below it.
+    pub parent: Option<NodeId>,
+    /// What its maker says of it.
+    pub comment: String,
+    /// Who made it.
+    pub author: String,
+    /// When; now, if not given.
+    pub created: Option<Timestamp>,
+    /// The container it was made in: its id, and how it was run.
+    pub container: Option<(String, Config)>,
+    /// How a container of it is to be run.
+    pub config: Option<Config>,
+}
+
+impl Graph {
+    /// Registers a node under a new random id, with the layer in `tar`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`register`](Graph::register).
+    pub fn create(&self, new: &NewNode, layer: Option<&mut dyn Read>) -> Result<Node> {
+        let random = NodeId::random().map_err(|error| {
+            GraphError::new(GraphErrorKind::Failed, "cannot draw an id").because(error)
+        })?;
+        let (container, container_config) = new.container.clone().unwrap_or_default();
+        let image = Image {
+            id: random.to_string(),
+            parent: new
+                .parent
+                .map_or_else(String::new, |parent| parent.to_string()),
+            comment: new.comment.clone(),
+            created: new.created.map_or_else(now, Ok)?,
+            container,
+            container_config,
+            docker_version: concat!("layergraph ", env!("CARGO_PKG_VERSION")).to_owned(),
+            author: new.author.clone(),
+            config: new.config.clone(),
+            architecture: architecture().to_owned(),
+            os: "linux".to_owned(),
+            size: 0,
+        };
+        self.register(&image, layer)
+    }
+
+    /// Registers `image` as a node, with the layer in the tar stream `layer`, in any codec, applied
+    /// to a copy of its parent's tree.
+    ///
+    /// Without a layer the node has its parent's tree and the size that the image states; with one,
+    /// the size of what the layer holds.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidId`](GraphErrorKind::InvalidId), [`AlreadyExists`](GraphErrorKind::AlreadyExists),
+    /// [`NotFound`](GraphErrorKind::NotFound) if the parent is not there,
+    /// [`Layer`](GraphErrorKind::Layer) if the layer cannot be read or applied. After an error the
+    /// graph is as it was, and of the new node nothing is left.
+    pub fn register(&self, image: &Image, layer: Option<&mut dyn Read>) -> Result<Node> {
+        let id = image
+            .node_id()
+            .map_err(|error| GraphError::invalid_id(&error))?;
+        let layer_id = LayerId::from(id);
+        if self.is_present(&layer_id)? {
+            return Err(GraphError::already_exists(layer_id.as_str()));
+        }
+        let parent = self.parent_layer(&layer_id, &image.parent)?;
+        let staged = self
+            .driver
+            .stage(parent.as_ref())
+            .map_err(|error| self.no_rootfs(&layer_id, error))?;
+        let mut image = image.clone();
+        if let Some(layer) = layer {
+            image.size = self.apply(&layer_id, &*staged, layer)?;
+        }
+        self.land(&layer_id, parent.as_ref(), staged, &image)?;
+        Ok(Node::new(id, image))
+    }
+
+    /// Returns the layer to build on. Its name is taken as it is: a prefix of an id is none.
+    fn parent_layer(&self, id: &LayerId, parent: &str) -> Result<Option<LayerId>> {
+        if parent.is_empty() {
+            return Ok(None);
+        }
+        let parent: LayerId = parent
+            .parse()
+            .map_err(|error| self.no_rootfs(id, layergraph_driver::DriverError::from(error)))?;
+        self.check_parent(id, &parent)?;
+        Ok(Some(parent))
+    }
+
+    /// Checks that the layer to build on is there, and the node too if it is the tree of one.
+    fn check_parent(&self, id: &LayerId, parent: &LayerId) -> Result<()> {
+        let missing = || {
+            let error = layergraph_driver::DriverError::not_found(parent);
+            self.no_rootfs(id, error)
+        };
+        let is_node = NodeId::parse(parent.as_str()).is_ok();
+        if is_node && !self.is_present(parent)? {
+            return Err(missing());
+        }
+        let exists = self.driver.exists(parent);
+        if exists.map_err(|error| self.no_rootfs(id, error))? {
+            Ok(())
+        } else {
+            Err(missing())
+        }
+    }
+
+    fn no_rootfs(&self, id: &LayerId, error: layergraph_driver::DriverError) -> GraphError {
+        let name = self.driver.name();
+        GraphError::driver(
+            format!("Driver {name} failed to create image rootfs {id}"),
+            error,
+        )
+    }
+
+    /// Applies a layer to a staged tree, and returns its size.
+    fn apply(&self, id: &LayerId, staged: &dyn StagedLayer, layer: &mut dyn Read) -> Result<i64> {
+        let failed = || {
+            let text = format!("cannot apply the layer of image {id}");
+            GraphError::new(GraphErrorKind::Layer, text)
+        };
+        let mut plain =
+            decode(layer, &DecodeOptions::default()).map_err(|error| failed().because(error))?;
+        let mut options = UnpackOptions::default();
+        options.ownership = self.driver.ownership();
+        options.limits = self.options.limits.clone();
+        let unpacked =
+            unpack(&mut plain, staged.dir(), &options).map_err(|error| failed().because(error))?;
+        plain.finish().map_err(|error| failed().because(error))?;
+        Ok(i64::try_from(unpacked.size).unwrap_or(i64::MAX))
+    }
+
+    /// Makes a staged tree a node: first the tree appears, then the node, while nobody else can
+    /// make a node of this id or remove the one below.
+    fn land(
+        &self,
+        id: &LayerId,
+        parent: Option<&LayerId>,
+        staged: Box<dyn StagedLayer>,
+        image: &Image,
+    ) -> Result<()> {
+        let making = || format!("cannot make image {id}");
+        let staging = self.dir.ensure_dir(OsStr::new(STAGING), 0o700);
+        let staging = Staging::new(&staging.attempted(making)?).attempted(making)?;
+        files::write(staging.dir(), image).attempted(making)?;
+
+        let _locks = lock(&self.root, id.as_str(), parent.map(LayerId::as_str))?;
+        if self.is_present(id)? {
+            return Err(GraphError::already_exists(id.as_str()));
+        }
+        if let Some(parent) = parent {
+            self.check_parent(id, parent)?;
+        }
+        // A tree without a node is what a crash left, a node without a tree is of another driver.
+        // The graph is the truth: neither is a node.
+        if self.driver.exists(id).attempted(making)? {
+            self.driver.remove(id).attempted(making)?;
+        }
+        let stale = self.dir.find(id.as_name()).attempted(making)?;
+        let rename = stale.map_or(RenameMode::NoReplace, |_| RenameMode::Exchange);
+        staged
+            .commit(id, parent)
+            .map_err(|error| self.no_rootfs(id, error))?;
+        let published = staging.publish(&self.dir, id.as_name(), rename, self.options.durability);
+        if let Err(error) = published {
+            // The error that is told came first; a tree without a node is no node.
+            let _ = self.driver.remove(id);
+            return Err(error).attempted(making);
+        }
+        Ok(())
+    }
+}
+
+fn now() -> Result<Timestamp> {
+    let (seconds, nanos) = seconds_and_nanos(SystemTime::now());
+    Timestamp::new(seconds, nanos, 0).map_err(|error| {
+        GraphError::new(GraphErrorKind::Failed, "the clock is wrong").because(error)
+    })
+}
+
+/// The processor this runs on, in Go's words.
+fn architecture() -> &'static str {
+    const NAMES: &[(bool, &str)] = &[
+        (cfg!(target_arch = "x86_64"), "amd64"),
+        (cfg!(target_arch = "x86"), "386"),
+        (cfg!(target_arch = "aarch64"), "arm64"),
+        (cfg!(target_arch = "arm"), "arm"),
+        (cfg!(target_arch = "riscv64"), "riscv64"),
+        (cfg!(target_arch = "s390x"), "s390x"),
+        (
+            cfg!(all(target_arch = "powerpc64", target_endian = "little")),
+            "ppc64le",
+        ),
+    ];
+    NAMES
+        .iter()
+        .find(|(is, _)| *is)
+        .map_or("unknown", |(_, name)| name)
+}
