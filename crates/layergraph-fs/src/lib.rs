@@ -56,6 +56,7 @@ mod sync;
 mod sys;
 mod temporary;
 mod trail;
+mod user;
 
 pub use atomic::{AtomicFile, write_atomic};
 pub use copy::{copy_file, copy_into, copy_tree, replace_by_copy};
@@ -69,6 +70,7 @@ pub use root::{MakeDirectory, Root};
 pub use staging::{Published, Staging};
 pub use sync::Durability;
 pub use temporary::{is_temporary_name, sweep};
+pub use user::effective_user;
 
 /// The result of a file-system call.
 pub type Result<T, E = FsError> = std::result::Result<T, E>;

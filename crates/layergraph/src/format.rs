@@ -1,0 +1,221 @@
+//! The file `layergraph.json`: how a store was made, so that nobody opens it in a way that would
+//! read it wrongly.
+//!
+//! A store as the original made them has no such file: the driver vfs or overlay, and owners as
+//! they are. Such a store stays without one, so that the original can go on with it.
+
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::PathBuf;
+
+use layergraph_archive::Ownership;
+use layergraph_driver::DriverChoice;
+use layergraph_fs::{Dir, Durability, FsError, write_atomic};
+use serde::{Deserialize, Serialize};
+
+/// The name of the file, in the store's root.
+const NAME: &str = "layergraph.json";
+/// The folder that a store of 2015 has.
+const GRAPH: &str = "graph";
+/// The version that is written and read here.
+const VERSION: u32 = 1;
+/// More than any such file has, in bytes.
+const MAX_BYTES: u64 = 64 << 10;
+
+/// What an incompatible feature begins with that says how owners are kept.
+const OWNERSHIP: &str = "ownership=";
+/// What an incompatible feature begins with that says which driver keeps the trees.
+const DRIVER: &str = "driver=";
+
+/// Why a store cannot be opened as it is, or as it was asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FormatError {
+    /// The file is not what it should be.
+    #[error("cannot read {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The store was made by a later version.
+    #[error("the store {} has format version {version}, and {VERSION} is known here", root.display())]
+    Version {
+        /// The store.
+        root: PathBuf,
+        /// Its version.
+        version: u32,
+    },
+    /// The store has something that has to be known to read it.
+    #[error("the store {} has the feature {feature:?}, which is not known here", root.display())]
+    Feature {
+        /// The store.
+        root: PathBuf,
+        /// What it has.
+        feature: String,
+    },
+    /// The store keeps owners in another way than was asked for.
+    #[error("the store keeps owners by {found}, not by {wanted}")]
+    Ownership {
+        /// How it keeps them.
+        found: &'static str,
+        /// What was asked for.
+        wanted: &'static str,
+    },
+    /// The store belongs to another driver than was asked for.
+    #[error("the store was made for the driver {found}, not for {wanted}")]
+    Driver {
+        /// The driver it was made for.
+        found: String,
+        /// The one that was asked for.
+        wanted: String,
+    },
+    /// A call on the file system failed.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+}
+
+/// How a store was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Format {
+    ownership: Ownership,
+    driver: Option<String>,
+}
+
+/// The file.
+#[derive(Serialize, Deserialize)]
+struct File {
+    version: u32,
+    features: Features,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(default, rename_all = "kebab-case")]
+struct Features {
+    /// What one may ignore.
+    compatible: Vec<String>,
+    /// What one may ignore who only reads.
+    read_only_compatible: Vec<String>,
+    /// What one must know.
+    incompatible: Vec<String>,
+}
+
+impl Format {
+    /// The format of a new store.
+    pub(crate) fn new(ownership: Ownership) -> Format {
+        Format {
+            ownership,
+            driver: None,
+        }
+    }
+
+    /// Reads how the store in this directory was made; nothing if there is none.
+    pub(crate) fn read(root: &Dir) -> Result<Option<Format>, FormatError> {
+        let file = match root.open_file(OsStr::new(NAME)) {
+            Err(error) if error.leads_nowhere() => {
+                // One of 2015, or none.
+                let graph = root.find_dir(OsStr::new(GRAPH))?;
+                return Ok(graph.map(|_| Format::new(Ownership::Preserve)));
+            }
+            result => result?,
+        };
+        let path = root.path().join(NAME);
+        let mut text = Vec::new();
+        file.take(MAX_BYTES)
+            .read_to_end(&mut text)
+            .map_err(|error| FsError::new("read", &path, error))?;
+        let file: File = serde_json::from_slice(&text)
+            .map_err(|source| FormatError::Unreadable { path, source })?;
+        Format::parse(root, &file).map(Some)
+    }
+
+    fn parse(root: &Dir, file: &File) -> Result<Format, FormatError> {
+        let root = root.path().to_owned();
+        if file.version != VERSION {
+            let version = file.version;
+            return Err(FormatError::Version { root, version });
+        }
+        // A store is always opened to be written, so these have to be known as well.
+        let Features {
+            read_only_compatible,
+            incompatible,
+            ..
+        } = &file.features;
+        let mut format = Format::new(Ownership::Preserve);
+        for feature in incompatible.iter().chain(read_only_compatible) {
+            if let Some(ownership) = feature.strip_prefix(OWNERSHIP).and_then(parse_ownership) {
+                format.ownership = ownership;
+            } else if let Some(driver) = feature.strip_prefix(DRIVER) {
+                format.driver = Some(driver.to_owned());
+            } else {
+                let feature = feature.clone();
+                return Err(FormatError::Feature { root, feature });
+            }
+        }
+        Ok(format)
+    }
+
+    /// Writes the file, if the store is not one that the original could use.
+    pub(crate) fn write(&self, root: &Dir, durability: Durability) -> Result<(), FormatError> {
+        if self.ownership == Ownership::Preserve {
+            return Ok(());
+        }
+        let mut incompatible = vec![format!("{OWNERSHIP}{}", name_of(self.ownership))];
+        incompatible.extend(self.driver.iter().map(|driver| format!("{DRIVER}{driver}")));
+        let file = File {
+            version: VERSION,
+            features: Features {
+                incompatible,
+                ..Features::default()
+            },
+        };
+        let mut text = serde_json::to_vec(&file).expect("it has texts and a number only");
+        text.push(b'\n');
+        write_atomic(root, OsStr::new(NAME), 0o600, &text, durability)?;
+        Ok(())
+    }
+
+    /// Returns how owners are kept.
+    pub(crate) fn ownership(&self) -> Ownership {
+        self.ownership
+    }
+
+    /// Refuses what was asked for if it is not how the store was made.
+    pub(crate) fn check_ownership(&self, wanted: Option<Ownership>) -> Result<(), FormatError> {
+        match wanted {
+            Some(wanted) if wanted != self.ownership => Err(FormatError::Ownership {
+                found: name_of(self.ownership),
+                wanted: name_of(wanted),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the driver to open, given the one that was asked for.
+    pub(crate) fn driver(&self, wanted: &DriverChoice) -> Result<DriverChoice, FormatError> {
+        match (&self.driver, wanted) {
+            (Some(found), DriverChoice::Named(wanted)) if wanted != found => {
+                Err(FormatError::Driver {
+                    found: found.clone(),
+                    wanted: wanted.clone(),
+                })
+            }
+            (Some(found), _) => Ok(DriverChoice::Named(found.clone())),
+            (None, wanted) => Ok(wanted.clone()),
+        }
+    }
+}
+
+fn name_of(ownership: Ownership) -> &'static str {
+    match ownership {
+        Ownership::Squash => "squash",
+        _ => "preserve",
+    }
+}
+
+fn parse_ownership(name: &str) -> Option<Ownership> {
+    [Ownership::Preserve, Ownership::Squash]
+        .into_iter()
+        .find(|ownership| name_of(*ownership) == name)
+}

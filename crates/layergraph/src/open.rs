@@ -1,0 +1,176 @@
+//! Opening a store: which driver, and whose files.
+
+use std::path::{Path, PathBuf};
+
+use layergraph_archive::{Limits, Ownership};
+use layergraph_core::{Graph, GraphError, GraphOptions};
+use layergraph_driver::{DriverChoice, DriverError, DriverOptions, Registry};
+use layergraph_driver_vfs::VfsDriver;
+use layergraph_fs::{Dir, Durability, FsError, effective_user};
+
+use crate::format::{Format, FormatError};
+
+/// How a store is opened.
+///
+/// ```
+/// use layergraph::OpenOptions;
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let root = directory.path();
+/// let graph = OpenOptions::new().open_graph(root)?;
+/// assert_eq!(graph.driver().name(), "vfs");
+///
+/// // A store that must be there.
+/// let missing = OpenOptions::new().create(false).open_graph(&root.join("missing"));
+/// assert!(missing.is_err());
+/// # Ok::<(), layergraph::OpenError>(())
+/// # .map_err(|error| Box::new(error) as Box<dyn std::error::Error>)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct OpenOptions {
+    driver: DriverChoice,
+    ownership: Option<Ownership>,
+    durability: Durability,
+    limits: Limits,
+    create: bool,
+}
+
+/// Why a store was not opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is no store, and none was to be made.
+    #[error("there is no store at {}", root.display())]
+    NoStore {
+        /// Where.
+        root: PathBuf,
+    },
+    /// The store was made in a way that does not go with what is asked for, or that is not known
+    /// here.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// No driver could be opened.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// The graph could not be opened.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// A call on the file system failed.
+    #[error(transparent)]
+    Fs(#[from] FsError),
+}
+
+/// Returns the drivers this was built with, the preferred ones first.
+///
+/// # Errors
+///
+/// Never, as long as each has its own name.
+pub fn drivers() -> Result<Registry, DriverError> {
+    let mut registry = Registry::new();
+    registry.register(layergraph_driver_vfs::NAME, VfsDriver::open_dyn)?;
+    Ok(registry)
+}
+
+impl Default for OpenOptions {
+    fn default() -> OpenOptions {
+        OpenOptions {
+            driver: DriverChoice::Auto,
+            ownership: None,
+            durability: Durability::Full,
+            limits: Limits::default(),
+            create: true,
+        }
+    }
+}
+
+impl OpenOptions {
+    /// Returns the defaults: the driver and the ownership that fit, full durability, and a store
+    /// that is missing is made.
+    pub fn new() -> OpenOptions {
+        OpenOptions::default()
+    }
+
+    /// Says which driver is to keep the trees.
+    #[must_use]
+    pub fn driver(mut self, driver: DriverChoice) -> OpenOptions {
+        self.driver = driver;
+        self
+    }
+
+    /// Says how owners, modes and devices are kept on disk.
+    ///
+    /// It is fixed when a store is made. If it is not said here, it is what the store has; a new
+    /// one preserves them for root, and squashes them for anybody else.
+    #[must_use]
+    pub fn ownership(mut self, ownership: Ownership) -> OpenOptions {
+        self.ownership = Some(ownership);
+        self
+    }
+
+    /// Says whether what was done survives a power loss when a call has returned.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> OpenOptions {
+        self.durability = durability;
+        self
+    }
+
+    /// Says what a layer may cost that is registered.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> OpenOptions {
+        self.limits = limits;
+        self
+    }
+
+    /// Says whether a store that is missing is made.
+    #[must_use]
+    pub fn create(mut self, create: bool) -> OpenOptions {
+        self.create = create;
+        self
+    }
+
+    /// Opens the graph of layers of the store at `root`.
+    pub fn open_graph(&self, root: &Path) -> Result<Graph, OpenError> {
+        let format = self.format(root)?;
+        let mut options = DriverOptions::default();
+        options.ownership = format.ownership();
+        options.durability = self.durability;
+        let choice = format.driver(&self.driver)?;
+        let driver = drivers()?.open(root, &choice, &options)?;
+
+        let mut options = GraphOptions::default();
+        options.durability = self.durability;
+        options.limits = self.limits.clone();
+        Ok(Graph::open(root, driver, &options)?)
+    }
+
+    /// Reads how the store was made, or decides it for a new one.
+    fn format(&self, root: &Path) -> Result<Format, OpenError> {
+        let dir = match Dir::open(root) {
+            Err(error) if error.leads_nowhere() => None,
+            result => Some(result?),
+        };
+        let found = dir.as_ref().map(Format::read).transpose()?.flatten();
+        let format = match (found, self.create) {
+            (Some(found), _) => found,
+            (None, false) => {
+                return Err(OpenError::NoStore {
+                    root: root.to_owned(),
+                });
+            }
+            (None, true) => {
+                let usual = if effective_user() == 0 {
+                    Ownership::Preserve
+                } else {
+                    Ownership::Squash
+                };
+                let format = Format::new(self.ownership.unwrap_or(usual));
+                let dir = Dir::open_or_make(root, 0o700)?;
+                format.write(&dir, self.durability)?;
+                format
+            }
+        };
+        format.check_ownership(self.ownership)?;
+        Ok(format)
+    }
+}
