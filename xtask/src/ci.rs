@@ -2,7 +2,6 @@
 //!
 //! A stage that fails does not stop the others, so one run shows everything.
 
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cargo_metadata::TargetKind;
@@ -27,6 +26,7 @@ pub(crate) fn run() -> Result {
     });
     stages.run("clippy: features alone", clippy_features_alone);
     stages.run("test", || test::run(&[]));
+    stages.run("test: ordinary user", || test::run_as_user(&[]));
     stages.run("docs", docs);
     stages.run("deny", deny);
     stages.finish()
@@ -75,12 +75,7 @@ fn docs() -> Result {
 /// Checks what we depend on. Advisories need their database from the network, and are left to
 /// `cargo deny check advisories`.
 fn deny() -> Result {
-    let present = Command::new("cargo-deny")
-        .arg("--version")
-        .stdout(Stdio::null())
-        .status()
-        .is_ok();
-    if !present && !test::in_ci() {
+    if !test::is_present("cargo-deny") && !test::in_ci() {
         println!("not here (`cargo install --locked cargo-deny`); CI has it");
         return Ok(());
     }

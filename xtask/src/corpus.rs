@@ -1,10 +1,12 @@
 //! `corpus`: every archive of a directory of odd ones is unpacked by the built command.
 //!
-//! The directory has an `INDEX.tsv` that tells what GNU tar, bsdtar and Python make of each
-//! archive. Where we and most of them disagree, docs/layer-semantics.md must say why. A crash, a
-//! run without end, or an archive that could not be judged is never right.
+//! The directory has an `INDEX.tsv` that tells whether GNU tar, bsdtar and Python list each
+//! archive. Where we and most of them disagree, and where we refuse what is right but cannot be
+//! done here, docs/layer-semantics.md must say so and why. A crash, a run without end, or an
+//! archive that could not be judged is never right, and neither is an explanation of what is not
+//! so.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -13,10 +15,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use cargo_metadata::Message;
-
 use crate::Result;
-use crate::workspace::{cargo, root};
+use crate::workspace;
 
 /// What one archive may take.
 const TIME_LIMIT: Duration = Duration::from_secs(20);
@@ -24,8 +24,13 @@ const TIME_LIMIT: Duration = Duration::from_secs(20);
 /// Characters of a message that are printed: some archives are about names of thousands.
 const MESSAGE_LENGTH: usize = 160;
 
-/// The explained differences: tables whose first column is an archive in backticks.
+/// The explained differences: tables whose first column is an archive in backticks, and whose
+/// second is what we make of it.
 const EXPLAINED: &str = "docs/layer-semantics.md";
+
+const ACCEPTED: &str = "accepted";
+const REFUSED: &str = "refused";
+const UNSUPPORTED: &str = "unsupported";
 
 /// Unpacks every archive, prints what is different, and fails on what is not explained.
 pub(crate) fn run(directory: Option<PathBuf>) -> Result {
@@ -41,16 +46,16 @@ pub(crate) fn run(directory: Option<PathBuf>) -> Result {
         return Ok(());
     }
     let archives = parse_index(&fs::read_to_string(index)?)?;
-    let explained = explained(&fs::read_to_string(root().join(EXPLAINED))?);
+    let explained = explained(&fs::read_to_string(workspace::root().join(EXPLAINED))?);
     let command = build_command()?;
 
     let mut tally = Tally::default();
     for archive in &archives {
         let answer = unpack(&command, &directory.join(archive.file()))?;
-        let is_explained = [archive.file(), &archive.name]
+        let explanation = [archive.file(), &archive.name]
             .iter()
-            .any(|name| explained.contains(*name));
-        tally.add(archive, &answer, is_explained);
+            .find_map(|name| explained.get(*name));
+        tally.add(archive, &answer, explanation.map(String::as_str));
     }
     tally.finish()
 }
@@ -99,52 +104,54 @@ fn parse_index(index: &str) -> Result<Vec<Archive>> {
         .collect()
 }
 
-/// Returns the first columns of tables that are in backticks.
-fn explained(document: &str) -> BTreeSet<String> {
-    let first = |line: &str| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned());
-    document.lines().filter_map(first).collect()
+/// Returns the first columns of tables that are in backticks, each with the column after it.
+fn explained(document: &str) -> BTreeMap<String, String> {
+    let row = |line: &str| {
+        let (archive, rest) = line.strip_prefix("| `")?.split_once("` |")?;
+        let (ours, _) = rest.split_once('|')?;
+        Some((archive.to_owned(), ours.trim().to_owned()))
+    };
+    document.lines().filter_map(row).collect()
 }
 
 /// Builds the command, unoptimised: overflows and assertions are to be seen.
 fn build_command() -> Result<PathBuf> {
-    let output = cargo()
-        .args([
-            "build",
-            "-p",
-            "layergraph-cli",
-            "--message-format",
-            "json-render-diagnostics",
-        ])
-        .stderr(Stdio::inherit())
-        .output()?;
-    let executable = Message::parse_stream(output.stdout.as_slice()).find_map(|message| {
-        let Message::CompilerArtifact(artifact) = message.ok()? else {
-            return None;
-        };
-        artifact.executable
-    });
-    match executable {
-        Some(path) if output.status.success() => Ok(path.into()),
-        _ => Err("layergraph-cli was not built".into()),
-    }
+    let built = workspace::build(&["build", "-p", "layergraph-cli"])?;
+    let executable = built.into_iter().find_map(|artifact| artifact.executable);
+    Ok(executable.ok_or("layergraph-cli has no executable")?.into())
 }
 
 /// What came of one archive, with the first line of the message.
 #[derive(Debug, PartialEq)]
 enum Answer {
     Accepted,
-    Rejected(String),
+    Refused(String),
+    /// The archive may be right, but it asks for what this machine does not do or not permit.
+    Unsupported(String),
     /// Not done for a reason that is not in the archive.
     Failed(String),
     Crashed(String),
     Hung,
 }
 
+impl Answer {
+    /// Returns the word for it in the table of explained differences; none for what is never right.
+    fn word(&self) -> Option<&'static str> {
+        match self {
+            Answer::Accepted => Some(ACCEPTED),
+            Answer::Refused(_) => Some(REFUSED),
+            Answer::Unsupported(_) => Some(UNSUPPORTED),
+            Answer::Failed(_) | Answer::Crashed(_) | Answer::Hung => None,
+        }
+    }
+}
+
 impl fmt::Display for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Answer::Accepted => f.write_str("accepted"),
-            Answer::Rejected(message) => write!(f, "rejected: {message}"),
+            Answer::Accepted => f.write_str(ACCEPTED),
+            Answer::Refused(message) => write!(f, "{REFUSED}: {message}"),
+            Answer::Unsupported(message) => write!(f, "{UNSUPPORTED}: {message}"),
             Answer::Failed(message) => write!(f, "FAILED: {message}"),
             Answer::Crashed(message) => write!(f, "CRASHED: {message}"),
             Answer::Hung => write!(f, "HUNG: more than {} s", TIME_LIMIT.as_secs()),
@@ -176,23 +183,31 @@ fn unpack(command: &Path, archive: &Path) -> Result<Answer> {
         }
         thread::sleep(Duration::from_millis(2));
     };
-    Ok(answer(status, &first_line(&messages)?))
+    let attempted = format!(
+        "layergraph: unpack {} to {}: ",
+        archive.display(),
+        tree.display()
+    );
+    Ok(answer(status, &first_line(&messages, &attempted)?))
 }
 
-fn first_line(file: &Path) -> io::Result<String> {
+/// Returns the first line, without what was attempted: that is known.
+fn first_line(file: &Path, attempted: &str) -> io::Result<String> {
     let text = fs::read(file)?;
     let text = String::from_utf8_lossy(&text);
     let line = text.lines().next().unwrap_or("no message");
+    let line = line.strip_prefix(attempted).unwrap_or(line);
     Ok(line.chars().take(MESSAGE_LENGTH).collect())
 }
 
-/// The statuses up to 10 are the command's own, and 7 says that the input was refused; a panic
-/// gives 101, a signal none.
+/// The statuses up to 10 are the command's own: 7 says that the input was refused, 10 that what it
+/// asks for is not permitted or not supported here. A panic gives 101, a signal none.
 fn answer(status: ExitStatus, message: &str) -> Answer {
     match status.code() {
         Some(0) => Answer::Accepted,
-        Some(7) => Answer::Rejected(message.to_owned()),
-        Some(1..=10) => Answer::Failed(format!("{status}: {message}")),
+        Some(7) => Answer::Refused(message.to_owned()),
+        Some(10) => Answer::Unsupported(message.to_owned()),
+        Some(1..=9) => Answer::Failed(format!("{status}: {message}")),
         _ => Answer::Crashed(format!("{status}: {message}")),
     }
 }
@@ -201,37 +216,37 @@ fn answer(status: ExitStatus, message: &str) -> Answer {
 struct Tally {
     agree: usize,
     explained: usize,
+    unsupported: usize,
     unexplained: usize,
+    /// Explained otherwise than it is.
+    misexplained: usize,
     broken: usize,
 }
 
 impl Tally {
-    fn add(&mut self, archive: &Archive, answer: &Answer, explained: bool) {
+    /// Judges an answer; `explanation` is what the table says that we make of the archive.
+    fn add(&mut self, archive: &Archive, answer: &Answer, explanation: Option<&str>) {
         let name = &archive.name;
-        let others = if archive.accepted {
-            "accepted"
-        } else {
-            "rejected"
+        let others = if archive.accepted { ACCEPTED } else { REFUSED };
+        let Some(ours) = answer.word() else {
+            println!("{name}: {answer}");
+            self.broken += 1;
+            return;
         };
-        let agrees = match answer {
-            Answer::Accepted => archive.accepted,
-            Answer::Rejected(_) => !archive.accepted,
-            Answer::Failed(_) | Answer::Crashed(_) | Answer::Hung => {
-                println!("{name}: {answer}");
-                self.broken += 1;
-                return;
+        match explanation {
+            // What one machine does not support another may.
+            None | Some(UNSUPPORTED) if ours == others => self.agree += 1,
+            None => {
+                println!("{name}: {answer}; most others: {others}");
+                self.unexplained += 1;
             }
-        };
-        if agrees {
-            self.agree += 1;
-            if explained {
-                println!("{name}: {EXPLAINED} explains a difference that is gone");
+            // Explained as something else, or a difference that is none any more.
+            Some(explained) if explained != ours || ours == others => {
+                println!("{name}: {answer}; most others: {others}; {EXPLAINED}: {explained}");
+                self.misexplained += 1;
             }
-        } else if explained {
-            self.explained += 1;
-        } else {
-            self.unexplained += 1;
-            println!("{name}: {answer}; most others: {others}");
+            Some(UNSUPPORTED) => self.unsupported += 1,
+            Some(_) => self.explained += 1,
         }
     }
 
@@ -239,15 +254,18 @@ impl Tally {
         let Tally {
             agree,
             explained,
+            unsupported,
             unexplained,
+            misexplained,
             broken,
         } = self;
         println!(
             "corpus: {} archives: {agree} as most tools, {explained} explained, \
-             {unexplained} unexplained, {broken} failed, crashed or hung",
-            agree + explained + unexplained + broken
+             {unsupported} unsupported here, {unexplained} unexplained, \
+             {misexplained} explained wrongly, {broken} failed, crashed or hung",
+            agree + explained + unsupported + unexplained + misexplained + broken
         );
-        if unexplained + broken == 0 {
+        if unexplained + misexplained + broken == 0 {
             Ok(())
         } else {
             Err("corpus: not in order".into())
@@ -286,29 +304,43 @@ dev/c.json\tjson\t-\t-\t-\t-
 
     #[test]
     fn explanations_are_tables_with_names_in_backticks() {
-        let text = "| archive | why |\n|---|---|\n| `dev/a.tar` | since |\nno `dev/b.tar`\n";
-        assert_eq!(explained(text), BTreeSet::from(["dev/a.tar".to_owned()]));
+        let text = "\
+| archive | ours | why |
+|---|---|---|
+| `dev/a.tar` | refused | since |
+no `dev/b.tar` | refused |
+";
+        let expected = [("dev/a.tar".to_owned(), REFUSED.to_owned())];
+        assert_eq!(explained(text), BTreeMap::from(expected));
     }
 
     #[test]
-    fn a_difference_passes_only_if_it_is_explained_and_a_crash_never() {
+    fn a_difference_passes_only_if_it_is_explained_as_it_is_and_a_crash_never() {
         let archive = Archive {
             name: "dev/a.tar".to_owned(),
             accepted: true,
         };
-        let rejected = Answer::Rejected("why".to_owned());
-        for (answer, explained, passes) in [
-            (&Answer::Accepted, false, true),
-            (&Answer::Accepted, true, true),
-            (&rejected, false, false),
-            (&rejected, true, true),
-            (&Answer::Hung, true, false),
-            (&Answer::Crashed("why".to_owned()), true, false),
-            (&Answer::Failed("why".to_owned()), true, false),
+        let accepted = Answer::Accepted;
+        let refused = Answer::Refused("why".to_owned());
+        let unsupported = Answer::Unsupported("why".to_owned());
+        for (answer, explanation, passes) in [
+            (&accepted, None, true),
+            (&accepted, Some(REFUSED), false),
+            (&accepted, Some(UNSUPPORTED), true),
+            (&accepted, Some(ACCEPTED), false),
+            (&refused, None, false),
+            (&refused, Some(REFUSED), true),
+            (&refused, Some(UNSUPPORTED), false),
+            (&unsupported, None, false),
+            (&unsupported, Some(REFUSED), false),
+            (&unsupported, Some(UNSUPPORTED), true),
+            (&Answer::Hung, Some(REFUSED), false),
+            (&Answer::Crashed("why".to_owned()), Some(REFUSED), false),
+            (&Answer::Failed("why".to_owned()), Some(UNSUPPORTED), false),
         ] {
             let mut tally = Tally::default();
-            tally.add(&archive, answer, explained);
-            assert_eq!(tally.finish().is_ok(), passes, "{answer} {explained}");
+            tally.add(&archive, answer, explanation);
+            assert_eq!(tally.finish().is_ok(), passes, "{answer} {explanation:?}");
         }
     }
 
@@ -319,7 +351,8 @@ dev/c.json\tjson\t-\t-\t-\t-
             Ok(answer(status, "why"))
         };
         assert_eq!(shell("exit 0")?, Answer::Accepted);
-        assert_eq!(shell("exit 7")?, Answer::Rejected("why".to_owned()));
+        assert_eq!(shell("exit 7")?, Answer::Refused("why".to_owned()));
+        assert_eq!(shell("exit 10")?, Answer::Unsupported("why".to_owned()));
         assert!(matches!(shell("exit 2")?, Answer::Failed(_)));
         assert!(matches!(shell("exit 101")?, Answer::Crashed(_)));
         assert!(matches!(shell("kill -9 $$")?, Answer::Crashed(_)));

@@ -22,6 +22,8 @@ const USAGE: &str = "\
 usage: cargo xtask TASK
 
   test [--no-skips] [ARG…]   all tests; ARGs go to `cargo test`; lists what was skipped
+  test --as-user [ARG…]      as root: tests that depend on the user once more, as an ordinary one;
+                             ARGs go to the test executables
   ci                         everything that must hold before a change lands
   layers                     who imports whom, and what is absent on purpose
   tidy                       lengths, leftovers, manifests, links
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args.as_slice() {
+        ["test", "--as-user", rest @ ..] => test::run_as_user(rest),
         ["test", rest @ ..] => test::run(rest),
         ["ci"] => ci::run(),
         ["layers"] => layers::run(),

@@ -2,9 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use cargo_metadata::{Metadata, MetadataCommand};
+use cargo_metadata::{Artifact, Message, Metadata, MetadataCommand};
 
 use crate::Result;
 
@@ -45,6 +45,26 @@ pub(crate) fn metadata() -> Result<Metadata> {
         .current_dir(root())
         .no_deps()
         .exec()?)
+}
+
+/// Runs a cargo command that builds, and returns all that it built or found built.
+pub(crate) fn build(args: &[&str]) -> Result<Vec<Artifact>> {
+    let mut command = cargo();
+    command
+        .args(args)
+        .args(["--message-format", "json-render-diagnostics"])
+        .stderr(Stdio::inherit());
+    let output = command.output()?;
+    if !output.status.success() {
+        return Err(format!("`{}`: {}", line(&command), output.status).into());
+    }
+    let mut built = Vec::new();
+    for message in Message::parse_stream(output.stdout.as_slice()) {
+        if let Message::CompilerArtifact(artifact) = message? {
+            built.push(artifact);
+        }
+    }
+    Ok(built)
 }
 
 /// Runs a command to its end; anything but status 0 is an error that names the command.
