@@ -54,11 +54,10 @@ fn octal(field: &[u8]) -> Result<i128, Reason> {
         .iter()
         .position(|byte| !is_blank(byte))
         .unwrap_or(field.len());
-    let digits = &field[start..];
-    let end = digits.iter().position(is_blank).unwrap_or(digits.len());
-    // What follows the first blank is left over from whoever used the block before.
+    // What follows a NUL is left over from whoever used the block before.
+    let digits = text(&field[start..]).trim_ascii_end();
     let mut number: i128 = 0;
-    for &digit in &digits[..end] {
+    for &digit in digits {
         if !(b'0'..=b'7').contains(&digit) {
             return Err("a number is not octal");
         }
@@ -121,11 +120,12 @@ mod tests {
             (b"", 0),
             (b"\x80\0\0\0\0\0\x01\0", 256),
             (b"\xff\xff\xff\xff\xff\xff\xff\xfe", -2),
-            (b"12 garbage", 0o12),
+            (b"12\0garbage", 0o12),
+            (b"12  \0garbage", 0o12),
         ] {
             assert_eq!(number(field), Ok(expected), "{field:?}");
         }
-        for field in [&b"0000648\0"[..], b"-1", b"0x10", b"+7"] {
+        for field in [&b"0000648\0"[..], b"-1", b"0x10", b"+7", b"12 garbage"] {
             assert!(number(field).is_err(), "{field:?}");
         }
     }

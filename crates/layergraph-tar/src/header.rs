@@ -38,29 +38,27 @@ pub(crate) fn member(block: &Block, extensions: Extensions) -> Result<(Member, S
     } = extensions;
     let mut records = records.unwrap_or_default();
     let type_byte = block[field::TYPE];
-    let header_size = field::unsigned(&block[field::SIZE])?;
-    let stored_size = records.size.unwrap_or(header_size);
+    let stored_size = stored_size(block, &records)?;
     let mut size = stored_size;
     let (map, sparse_name) = sparse_map(block, &mut records, &mut size)?;
 
+    let long_path = one_of(records.path.take(), long_name)?;
+    let long_link = one_of(records.link.take(), long_link)?;
     let path = sparse_name
-        .or_else(|| records.path.take())
-        .or(long_name)
+        .or(long_path)
         .unwrap_or_else(|| header_name(block));
     let kind = kind(type_byte, &path);
+    // Some programs pass over the data of such a directory, others take it for headers.
+    if kind == Kind::Directory && size > 0 {
+        return Err("what is a directory by its name states a size");
+    }
     let link = match kind {
         Kind::HardLink | Kind::Symlink => {
             let in_header = || field::text(&block[field::LINK]).to_vec();
-            records.link.take().or(long_link).unwrap_or_else(in_header)
+            long_link.unwrap_or_else(in_header)
         }
         _ => Vec::new(),
     };
-    // As for Go's archive/tar, no data follows these whatever their size says.
-    let has_data = !matches!(type_byte, b'1'..=b'6');
-    // Some programs pass over the data of a hard link, others take it for headers.
-    if kind == Kind::HardLink && stored_size > 0 {
-        return Err("a hard link states a size");
-    }
     let id = |stated: Option<i128>, at: std::ops::Range<usize>| match stated {
         Some(number) => field::id(number),
         None => field::number(&block[at]).and_then(field::id),
@@ -86,7 +84,7 @@ pub(crate) fn member(block: &Block, extensions: Extensions) -> Result<(Member, S
         atime: records.atime,
         ctime: records.ctime,
         size,
-        stored_size: if has_data { stored_size } else { 0 },
+        stored_size,
         sparse: None,
         device: device(block, kind)?,
         xattrs: records.xattrs,
@@ -97,41 +95,69 @@ pub(crate) fn member(block: &Block, extensions: Extensions) -> Result<(Member, S
     Ok((member, map))
 }
 
+/// Returns how many bytes of data follow.
+fn stored_size(block: &Block, records: &Records) -> Result<u64, Reason> {
+    let in_header = field::unsigned(&block[field::SIZE])?;
+    let has_data = !matches!(block[field::TYPE], b'1'..=b'6');
+    match records.size {
+        // GNU tar and bsdtar pass over as much data, Go's archive/tar and Python's tarfile go on
+        // with the next header.
+        Some(1..) if !has_data => Err("a PAX record gives a size to what has no data"),
+        Some(size) => Ok(size),
+        // POSIX lets data follow a hard link. Most programs pass over none and would read it as
+        // headers, libarchive and others pass over it: what one lists, another never sees.
+        None if block[field::TYPE] == b'1' && in_header > 0 => Err("a hard link states a size"),
+        // Old programs gave links the size of their target, and wrote no data: readers know that.
+        None if !has_data => Ok(0),
+        None => Ok(in_header),
+    }
+}
+
+/// Returns the name that a PAX record, a GNU long name, or both give. Of two that differ some
+/// programs take the first, some the last, some always that of the record.
+fn one_of(record: Option<Vec<u8>>, long: Option<Vec<u8>>) -> Result<Option<Vec<u8>>, Reason> {
+    match (record, long) {
+        (Some(record), Some(long)) if record != long => {
+            Err("a PAX record and a GNU long name differ")
+        }
+        (record, long) => Ok(record.or(long)),
+    }
+}
+
 /// Finds out whether a member is sparse; `size` becomes that with its holes.
 fn sparse_map(
     block: &Block,
     records: &mut Records,
     size: &mut u64,
 ) -> Result<(SparseMap, Option<Vec<u8>>), Reason> {
-    match block[field::TYPE] {
-        b'S' => {
+    let described = &mut records.sparse;
+    match (block[field::TYPE], described.is_given()) {
+        (b'S', false) => {
             let mut map = Map::default();
             let more = sparse::old_gnu(&mut map, block, true)?;
             *size = sparse::old_gnu_size(block)?;
             Ok((SparseMap::InBlocks { map, more }, None))
         }
-        b'0' | 0 => {
-            let described = &mut records.sparse;
+        (_, false) => Ok((SparseMap::None, None)),
+        (b'0' | b'7' | 0, true) => {
             let map = if described.is_in_data()? {
                 SparseMap::InData
-            } else if let Some(map) = described.map()? {
-                SparseMap::Known(map)
             } else {
-                return Ok((SparseMap::None, None));
+                SparseMap::Known(described.map()?)
             };
             *size = described
                 .size
                 .ok_or("a sparse file does not state its size")?;
             Ok((map, described.name.take()))
         }
-        _ => Ok((SparseMap::None, None)),
+        (_, true) => Err("the records of a sparse file belong to something else"),
     }
 }
 
 fn kind(type_byte: u8, path: &[u8]) -> Kind {
     match type_byte {
         // The oldest programs told directories by their names alone.
-        b'0' | 0 if path.ends_with(b"/") => Kind::Directory,
+        b'0' | 0 | b'7' | b'S' if path.ends_with(b"/") => Kind::Directory,
         b'0' | 0 | b'7' | b'S' => Kind::File,
         b'1' => Kind::HardLink,
         b'2' => Kind::Symlink,

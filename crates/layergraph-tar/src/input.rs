@@ -108,30 +108,30 @@ impl<R: Read, T: Tap> Input<R, T> {
         Ok(taken)
     }
 
-    /// Takes a block that is no data; nothing at the end of the stream.
-    pub(crate) fn block(&mut self, what: &'static str) -> Result<Option<Block>, TarError> {
-        match self.ahead(BLOCK)? {
-            0 => return Ok(None),
-            1..BLOCK => {
-                // What there is of it belongs to the stream.
-                self.raw(BLOCK as u64, |_| {})?;
-                return Err(TarError::Truncated {
-                    position: self.position,
-                    what,
-                });
-            }
-            _ => {}
+    /// Takes a block that is no data, which must be there.
+    pub(crate) fn block(&mut self, what: &'static str) -> Result<Block, TarError> {
+        let count = self.ahead(BLOCK)?;
+        if count < BLOCK {
+            // What there is of it belongs to the stream.
+            self.raw(BLOCK as u64, |_| {})?;
+            let position = self.position;
+            return Err(TarError::Truncated { position, what });
         }
         let mut block = [0; BLOCK];
         block.copy_from_slice(&self.buffer[self.start..self.start + BLOCK]);
         self.raw(BLOCK as u64, |_| {})?;
-        Ok(Some(block))
+        Ok(block)
     }
 
-    /// Returns whether the stream goes on with a whole block of zeros, or has less than a block.
-    pub(crate) fn ends_here(&mut self) -> Result<bool, TarError> {
-        let count = self.ahead(BLOCK)?;
-        Ok(count < BLOCK || self.buffer[self.start..self.start + BLOCK] == [0; BLOCK])
+    /// Takes a block if it is one of zeros, or what the stream still has of it. Returns whether it
+    /// was; nothing at all counts as such.
+    pub(crate) fn zeros(&mut self) -> Result<bool, TarError> {
+        let count = self.ahead(BLOCK)?.min(BLOCK);
+        let zeros = self.buffer[self.start..self.start + count] == [0; BLOCK][..count];
+        if zeros {
+            self.raw(BLOCK as u64, |_| {})?;
+        }
+        Ok(zeros)
     }
 }
 

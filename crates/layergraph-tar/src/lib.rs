@@ -27,14 +27,20 @@
 //! Where archivers differ, the reader does what Go's archive/tar does, on which most container
 //! tools are built, or refuses: two programs must not see two different trees in one archive.
 //!
-//! - A PAX record counts more than a GNU long name, and that more than the header block. PAX
-//!   records are taken apart by their lengths; a malformed one is an error, never skipped.
-//! - Symbolic links, directories, devices and pipes have no data, whatever their size says. A hard
-//!   link that states a size is an error: archivers differ in whether data follows it.
+//! - PAX records and GNU long names count more than the header block; where they give one member
+//!   two names, that is an error. PAX records are taken apart by their lengths; a malformed one is
+//!   an error, never skipped.
+//! - Symbolic links, directories, devices and pipes have no data, whatever size their header
+//!   block states. A PAX record that gives one of them a size is an error: GNU tar and bsdtar take
+//!   it for data that follows, Go and Python do not. So is a size of a directory that is one by its
+//!   name alone.
+//! - The records of a sparse file are an error without a map, and with anything but a file.
 //! - A global header is checked, given out as a member, and not applied ([`Kind::Global`]).
 //! - An extension header that no member follows is an error.
 //! - Two blocks of zeros end an archive, and so does the end of the stream after a whole member,
-//!   padded or not. One block of zeros before anything else is an error.
+//!   padded or not, and after any number of zeros. One block of zeros before anything else is an
+//!   error.
+//! - A hard link that states a size is an error: POSIX lets data follow, most programs expect none.
 //! - Names have no NUL in them, ids have 32 bits, sizes are not negative.
 //! - A stream without a byte is an archive without members.
 //!

@@ -17,7 +17,7 @@ pub enum Kind {
     /// A block device: type `4`.
     BlockDevice,
     /// A directory: type `5`, or a file by its type whose name ends in `/` (as v7 wrote
-    /// directories).
+    /// directories). It has no data.
     Directory,
     /// A named pipe: type `6`.
     Fifo,
@@ -67,7 +67,8 @@ pub struct Member {
     pub atime: Option<SystemTime>,
     /// When its metadata last changed, where the archive says so.
     pub ctime: Option<SystemTime>,
-    /// The size in bytes of the file it makes, holes included.
+    /// The size in bytes of the file it makes, holes included. 0 for what has no data, whatever
+    /// its header block states.
     pub size: u64,
     /// How many bytes of data the archive holds for it: what [`Reader::chunk`] gives in all.
     ///

@@ -34,7 +34,6 @@ impl Records {
         records.xattrs.reverse();
         records.xattrs.sort_by(|a, b| a.0.cmp(&b.0));
         records.xattrs.dedup_by(|a, b| a.0 == b.0);
-        // One without a value is as if it were not there, as for any other key.
         Ok(records)
     }
 

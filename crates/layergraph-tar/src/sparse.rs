@@ -15,6 +15,8 @@ pub(crate) struct Map {
     segments: Vec<Segment>,
     /// Where the last one ends.
     end: u64,
+    /// How many runs there were, those without a byte included.
+    pushed: u64,
 }
 
 impl Map {
@@ -25,6 +27,7 @@ impl Map {
             return Err("the runs of a sparse file overlap or are not in order");
         }
         self.end = end;
+        self.pushed += 1;
         if length > 0 {
             self.segments.push(Segment { offset, length });
         }
@@ -52,6 +55,8 @@ impl Map {
 /// What PAX records say of a sparse file.
 #[derive(Debug, Default)]
 pub(crate) struct Described {
+    /// Whether they say anything.
+    given: bool,
     pub(crate) name: Option<Vec<u8>>,
     /// The size of the file, holes included.
     pub(crate) size: Option<u64>,
@@ -67,6 +72,7 @@ pub(crate) struct Described {
 impl Described {
     pub(crate) fn take(&mut self, key: &[u8], value: &[u8]) -> Result<(), Reason> {
         let number = || digits(value).ok_or(INVALID);
+        self.given = true;
         match key {
             b"GNU.sparse.name" => {
                 if value.contains(&0) {
@@ -104,6 +110,11 @@ impl Described {
         Ok(())
     }
 
+    /// Returns whether there are such records.
+    pub(crate) fn is_given(&self) -> bool {
+        self.given
+    }
+
     /// Returns whether the map stands at the head of the data.
     pub(crate) fn is_in_data(&self) -> Result<bool, Reason> {
         match (self.major, self.minor) {
@@ -113,15 +124,20 @@ impl Described {
         }
     }
 
-    /// Returns the map that the records hold, if they do.
-    pub(crate) fn map(&mut self) -> Result<Option<Map>, Reason> {
-        if self.offset.is_some() {
-            return Err(INVALID);
+    /// Returns the map that the records hold. Without one, some programs take the name and the
+    /// size that they state, others those of the header block.
+    pub(crate) fn map(&mut self) -> Result<Map, Reason> {
+        const INCOMPLETE: Reason = "the records of a sparse file have not the map they announce";
+        let map = match self.map.take() {
+            Some(map) => map,
+            None if self.count.is_some() => Map::default(),
+            None => return Err(INCOMPLETE),
+        };
+        let is_all = self.count.is_none_or(|count| count == map.pushed);
+        if self.offset.is_some() || !is_all {
+            return Err(INCOMPLETE);
         }
-        Ok(self
-            .map
-            .take()
-            .or_else(|| self.count.map(|_| Map::default())))
+        Ok(map)
     }
 }
 

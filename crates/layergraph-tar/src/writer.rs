@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use crate::field::{self, BLOCK, Block};
 use crate::pax::XATTR;
-use crate::{Kind, WriteError};
+use crate::{Kind, Limits, WriteError};
 
 /// A member to be written. Fields that a kind has no use for are not looked at.
 #[derive(Debug, Clone, Copy)]
@@ -279,7 +279,7 @@ fn headers(member: &NewMember<'_>) -> Result<Vec<u8>, WriteError> {
     }
     block[field::TYPE] = type_byte(member.kind);
     seal(&mut block);
-    let mut headers = records.finish();
+    let mut headers = records.finish()?;
     headers.extend_from_slice(&block);
     Ok(headers)
 }
@@ -421,9 +421,9 @@ impl Records {
     }
 
     /// Writes the extended header, nothing if there are no records.
-    fn finish(mut self) -> Vec<u8> {
+    fn finish(mut self) -> Result<Vec<u8>, WriteError> {
         if self.0.is_empty() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
         self.0.sort();
         let body: Vec<u8> = self
@@ -431,6 +431,11 @@ impl Records {
             .iter()
             .flat_map(|(key, value)| record(key, value))
             .collect();
+        // A longer one could be written, and neither our reader nor Go's would read it.
+        if body.len() as u64 > Limits::default().extension_bytes {
+            let reason = "its names and attributes are longer than what readers take";
+            return Err(WriteError::Member { reason });
+        }
         let mut block = [0; BLOCK];
         put(&mut block, field::NAME, b"PaxHeaders/member");
         number(&mut block, field::MODE, 0o644);
@@ -449,7 +454,7 @@ impl Records {
         let mut bytes = block.to_vec();
         bytes.extend_from_slice(&body);
         bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
-        bytes
+        Ok(bytes)
     }
 }
 
