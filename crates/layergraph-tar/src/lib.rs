@@ -41,6 +41,7 @@
 //!   padded or not, and after any number of zeros. One block of zeros before anything else is an
 //!   error.
 //! - A hard link that states a size is an error: POSIX lets data follow, most programs expect none.
+//! - The names of a member's attributes have 64 KiB at most, as many as the kernel lists.
 //! - Names have no NUL in them, ids have 32 bits, sizes are not negative.
 //! - A stream without a byte is an archive without members.
 //!

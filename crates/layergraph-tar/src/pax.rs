@@ -8,6 +8,10 @@ use crate::sparse::Described;
 /// Attributes in the form that most tools write.
 pub(crate) const XATTR: &[u8] = b"SCHILY.xattr.";
 
+/// How many bytes the names of one object's attributes have together at most, each with a NUL
+/// behind it: the kernel lists no more (`XATTR_LIST_MAX`, xattr(7)).
+const XATTR_NAMES_MAX: usize = 65_536;
+
 /// What an extended header states; where it says nothing, the header block counts.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
@@ -23,6 +27,8 @@ pub(crate) struct Records {
     pub(crate) ctime: Option<SystemTime>,
     pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
     pub(crate) sparse: Described,
+    /// The length of the names of all attributes, those that are given twice too.
+    xattr_names: usize,
 }
 
 impl Records {
@@ -41,6 +47,10 @@ impl Records {
         if let Some(name) = key.strip_prefix(XATTR) {
             if name.is_empty() || name.contains(&0) {
                 return Err("an attribute has no name, or a NUL in it");
+            }
+            self.xattr_names += name.len() + 1;
+            if self.xattr_names > XATTR_NAMES_MAX {
+                return Err("more attributes than an object can have");
             }
             self.xattrs.push((name.to_vec(), value.to_vec()));
             return Ok(());
@@ -178,6 +188,14 @@ mod tests {
         }
         let records = Records::parse(b"13 path=a\nb=\n").expect("a line break is part of a value");
         assert_eq!(records.path.as_deref(), Some(&b"a\nb="[..]));
+    }
+
+    #[test]
+    fn r30_no_more_attributes_are_taken_than_an_object_can_have() {
+        let record = b"24 SCHILY.xattr.user.a=\n";
+        let fitting = XATTR_NAMES_MAX / b"user.a\0".len();
+        assert!(Records::parse(&record.repeat(fitting)).is_ok());
+        assert!(Records::parse(&record.repeat(fitting + 1)).is_err());
     }
 
     #[test]
