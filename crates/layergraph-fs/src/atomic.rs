@@ -8,8 +8,9 @@ use crate::{Dir, Durability, NewFile, RenameMode, Result};
 
 /// Writes the file `name` as a whole: readers find the old content or the new one.
 ///
-/// The file is made beside its name and renamed. Its mode is `mode` less the process's umask. With
-/// [`Durability::Full`] content and name are durable when this returns.
+/// The file is made beside its name and renamed. Its mode is `mode` less the process's umask, and
+/// less set-uid and set-gid unless root writes it. With [`Durability::Full`] content and name are
+/// durable when this returns.
 ///
 /// # Errors
 ///
@@ -60,7 +61,8 @@ pub struct AtomicFile {
 impl AtomicFile {
     /// Makes an empty file that will be called `name` in `dir`.
     ///
-    /// Its mode is `mode` less the process's umask.
+    /// Its mode is `mode` less the process's umask; writing by anybody but root clears set-uid and
+    /// set-gid.
     pub fn create(dir: &Dir, name: &OsStr, mode: u32) -> Result<AtomicFile> {
         dir.plain("openat", name)?;
         loop {

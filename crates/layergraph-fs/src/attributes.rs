@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -46,24 +46,13 @@ impl Dir {
         if name == HERE {
             return match change("fchmod", at, || rustix::fs::fchmod(self, mode)) {
                 // The handle is one to pass through.
-                Err(error) if error.is(Errno::BADF) => {
-                    let path = handle_path(self);
-                    through_proc(change("fchmodat", at, || rustix::fs::chmod(&path, mode)))
-                }
+                Err(error) if error.is(Errno::BADF) => set_mode_by_handle(self, at, mode),
                 result => result,
             };
         }
         // chmod by name would follow a link put there in between; by handle it cannot.
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = look("openat", at, || {
-            rustix::fs::openat(self, name, flags, Mode::empty())
-        })?;
-        let stat = look("fstat", at, || rustix::fs::fstat(&fd))?;
-        if FileType::from_raw_mode(stat.st_mode).is_symlink() {
-            return Err(at.error("fchmodat", Errno::OPNOTSUPP));
-        }
-        let path = handle_path(&fd);
-        through_proc(change("fchmodat", at, || rustix::fs::chmod(&path, mode)))
+        let (fd, _) = handle_and_mode(self, name, at)?;
+        set_mode_by_handle(&fd, at, mode)
     }
 
     /// Sets the access and modification time of `name`, a link itself included.
@@ -151,6 +140,55 @@ impl Dir {
 
 fn handle_path(fd: impl AsFd) -> PathBuf {
     Path::new(HANDLES).join(fd.as_fd().as_raw_fd().to_string())
+}
+
+/// Opens a handle that takes no permission on `name`, and looks at its mode; a link is refused.
+fn handle_and_mode(dir: &Dir, name: &OsStr, at: At<'_>) -> Result<(OwnedFd, Mode)> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = look("openat", at, || {
+        rustix::fs::openat(dir, name, flags, Mode::empty())
+    })?;
+    let stat = look("fstat", at, || rustix::fs::fstat(&fd))?;
+    if FileType::from_raw_mode(stat.st_mode).is_symlink() {
+        return Err(at.error("fchmodat", Errno::OPNOTSUPP));
+    }
+    Ok((fd, Mode::from_raw_mode(stat.st_mode & 0o7777)))
+}
+
+fn set_mode_by_handle(fd: impl AsFd, at: At<'_>, mode: Mode) -> Result<()> {
+    let path = handle_path(fd);
+    through_proc(change("fchmodat", at, || rustix::fs::chmod(&path, mode)))
+}
+
+/// Opens a file or directory of the caller's own that its mode may not let him read.
+///
+/// Then the mode lets him for a moment. All goes by one handle: the name may lead elsewhere
+/// meanwhile, and what it led to is to have its own mode again.
+pub(crate) fn open_despite_mode(dir: &Dir, name: &OsStr) -> Result<OwnedFd> {
+    let at = dir.plain("openat", name)?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let opened = look("openat", at, || {
+        rustix::fs::openat(dir, name, flags | OFlags::NOFOLLOW, Mode::empty())
+    });
+    match opened {
+        Err(error) if error.is(Errno::ACCESS) => {}
+        result => return result,
+    }
+    let (fd, mode) = handle_and_mode(dir, name, at)?;
+    set_mode_by_handle(&fd, at, mode | Mode::RUSR)?;
+    let path = handle_path(&fd);
+    let opened = look("openat", at, || {
+        rustix::fs::open(&path, flags, Mode::empty())
+    });
+    // If this was the reason, the permission was missing, even if somebody else who did the same
+    // was seen to have given it.
+    let own = if opened.is_ok() {
+        mode - Mode::RUSR
+    } else {
+        mode
+    };
+    set_mode_by_handle(&fd, at, own)?;
+    opened
 }
 
 /// Says that `/proc` is missing where that is why a call found nothing.

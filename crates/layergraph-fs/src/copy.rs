@@ -7,6 +7,8 @@ mod preserve;
 use std::ffi::OsStr;
 use std::fs::File;
 
+use rustix::io::Errno;
+
 use crate::dir::{DirEntry, LISTED, RenameMode};
 use crate::remove::open_on_same_mount;
 use crate::trail::Trail;
@@ -31,8 +33,9 @@ use preserve::Copied;
 ///
 /// # Errors
 ///
-/// `EEXIST` if `to` has an object `to_name`. `EXDEV` names a directory in the tree on which
-/// something is mounted. After an error a part of the copy may be there.
+/// `EEXIST` if `to` has an object `to_name`. `EINVAL` if the tree contains `to`, after a part of it
+/// was copied. `EXDEV` names a directory in the tree on which something is mounted. After an error
+/// a part of the copy may be there.
 pub fn copy_tree(from: &Dir, name: &OsStr, to: &Dir, to_name: &OsStr) -> Result<()> {
     let kind = from.metadata(name)?.kind;
     if kind != FileKind::Directory {
@@ -54,6 +57,7 @@ pub fn copy_into(from: &Dir, to: &Dir) -> Result<()> {
         to: Trail::new(to.try_clone()?, PlaceId::TOP),
         links: Links::new(to.try_clone()?),
         ways: Ways::default(),
+        top: to.metadata_here()?.id(),
     };
     loop {
         if let Some(entry) = copier.from.state().left.next() {
@@ -73,7 +77,8 @@ pub fn copy_into(from: &Dir, to: &Dir) -> Result<()> {
 ///
 /// This breaks a hard link. The copy is made in a [`Staging`] beside it, with everything that
 /// [`copy_tree`] keeps; until it is whole, and after an error, the old object is in place and
-/// nothing is left beside it.
+/// nothing is left beside it. Nothing is synced: where the copy is to survive a power loss, its
+/// file system is synced afterwards.
 ///
 /// # Errors
 ///
@@ -83,7 +88,7 @@ pub fn replace_by_copy(dir: &Dir, name: &OsStr) -> Result<()> {
     let kind = dir.metadata(name)?.kind;
     if kind == FileKind::Directory {
         let at = dir.plain("renameat2", name)?;
-        return Err(at.error("renameat2", rustix::io::Errno::ISDIR));
+        return Err(at.error("renameat2", Errno::ISDIR));
     }
     let staging = Staging::new(dir)?;
     Object::open(dir, name, kind)?.copy(staging.dir(), name, &mut Ways::default())?;
@@ -96,6 +101,8 @@ struct Copier {
     to: Trail<PlaceId>,
     links: Links,
     ways: Ways,
+    /// Names the directory that everything is copied to.
+    top: (u64, u64),
 }
 
 /// A directory that is being copied.
@@ -147,6 +154,10 @@ impl Copier {
     fn directory(&mut self, name: &OsStr) -> Result<()> {
         let source = open_on_same_mount(self.from.here(), name, LISTED)?;
         let state = Source::new(&source)?;
+        if state.metadata.id() == self.top {
+            // The copy would be copied into itself without end.
+            return Err(source.here().error("openat", Errno::INVAL));
+        }
         self.to.here().make_dir(name, 0o700)?;
         let copy = self.to.here().open_dir(name)?;
         let place = self.links.place(*self.to.state(), name);

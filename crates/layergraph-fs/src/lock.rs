@@ -62,6 +62,9 @@ const OPEN: OFlags = OFlags::RDWR
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
 
+/// What opening something else than a regular file gives.
+const NO_FILE: [Errno; 3] = [Errno::LOOP, Errno::ISDIR, Errno::NXIO];
+
 impl LockFile {
     /// Opens the lock file `name`, which is made if it is missing, with mode 0600 less the
     /// process's umask.
@@ -78,7 +81,14 @@ impl LockFile {
             Err(error) if error.is(Errno::NOENT) => change("openat", at, || {
                 let mode = Mode::RUSR | Mode::WUSR;
                 rustix::fs::openat(dir, name, OPEN | OFlags::CREATE, mode)
-            })?,
+            }),
+            result => result,
+        };
+        let fd = match fd {
+            // A link, a directory, a socket.
+            Err(error) if NO_FILE.iter().any(|errno| error.is(*errno)) => {
+                return Err(at.error("openat", Errno::INVAL));
+            }
             result => result?,
         };
         let stat = look("fstat", at, || rustix::fs::fstat(&fd))?;

@@ -132,11 +132,8 @@ impl Root {
         }
         // With the links left to the walk, the names in the path are those of the directories.
         let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
-        let name = OsStr::from_bytes(if path.is_empty() { b"." } else { path });
-        let at = At {
-            dir: self.dir.path(),
-            name,
-        };
+        let name = OsStr::from_bytes(if path.is_empty() { b"/" } else { path });
+        let at = place(&self.dir, path);
         let open = |flags: OFlags| {
             look("openat2", at, || {
                 rustix::fs::openat2(&self.dir, name, flags, Mode::empty(), inside)
@@ -166,7 +163,7 @@ impl Root {
         for component in components.iter().rev() {
             if component == b".." {
                 names.pop();
-            } else {
+            } else if component != HERE.as_bytes() {
                 names.push(OsStr::from_bytes(component));
             }
         }
@@ -190,13 +187,8 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn new(root: &'a Arc<Dir>, path: &[u8]) -> Result<Walk<'a>> {
-        let name = OsStr::from_bytes(path);
-        let at = At {
-            dir: root.path(),
-            name,
-        };
         if path.len() >= PATH_MAX {
-            return Err(at.error("openat", Errno::NAMETOOLONG));
+            return Err(place(root, path).error("openat", Errno::NAMETOOLONG));
         }
         Ok(Walk {
             root,
@@ -215,6 +207,10 @@ impl<'a> Walk<'a> {
         while let Some(component) = self.left.pop() {
             if component == b".." {
                 self.go_up()?;
+                continue;
+            }
+            if component == HERE.as_bytes() {
+                self.search_here()?;
                 continue;
             }
             let name = OsStr::from_bytes(&component);
@@ -247,10 +243,15 @@ impl<'a> Walk<'a> {
     }
 
     fn go_up(&mut self) -> Result<()> {
-        // The way up takes permission to search, although the handle above would do without.
-        self.trail.here().pass(OsStr::new(HERE))?;
+        self.search_here()?;
         self.trail.leave()?;
         Ok(())
+    }
+
+    /// Checks that the directory may be searched. For the kernel `.` and `..` are looked up like
+    /// any name, although handles would do without.
+    fn search_here(&self) -> Result<()> {
+        self.trail.here().pass(OsStr::new(HERE)).map(drop)
     }
 
     /// Goes on with the target of the link `name`, which could not be opened because of `error`.
@@ -283,10 +284,19 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// Where a call for `path` acts. An absolute path is one from the root.
+fn place<'a>(root: &'a Dir, path: &'a [u8]) -> At<'a> {
+    let slashes = path.iter().take_while(|&&byte| byte == b'/').count();
+    At {
+        dir: root.path(),
+        name: OsStr::from_bytes(&path[slashes..]),
+    }
+}
+
 /// Splits a path into its components, the last one first.
 fn components(path: &[u8]) -> Vec<Vec<u8>> {
     path.rsplit(|&byte| byte == b'/')
-        .filter(|component| !component.is_empty() && *component != b".")
+        .filter(|component| !component.is_empty())
         .map(<[u8]>::to_vec)
         .collect()
 }

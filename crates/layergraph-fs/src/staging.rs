@@ -92,6 +92,11 @@ impl Staging {
         &self.dir
     }
 
+    /// Returns the directory's name in its home.
+    pub fn name(&self) -> &OsStr {
+        &self.name
+    }
+
     /// Publishes the directory itself as `name` in `to`.
     ///
     /// It keeps the mode 0700 unless it was given another one. An old object that
@@ -100,9 +105,9 @@ impl Staging {
     /// # Errors
     ///
     /// After an error nothing is published, and the staging directory is removed. This holds for a
-    /// failed sync too, which is final (R57), with one exception: what has replaced an empty
-    /// directory by [`RenameMode::Replace`] before the last sync failed stays in its place, and may
-    /// not survive a power loss.
+    /// failed sync too, which is final (R57), with one exception: what was published by
+    /// [`RenameMode::Replace`] before the last sync failed stays in its place, because what it has
+    /// replaced is gone; it may not survive a power loss.
     pub fn publish(
         mut self,
         to: &Dir,
@@ -197,13 +202,14 @@ impl Landing<'_> {
         if durability == Durability::None {
             return Ok(());
         }
-        let changed = opened_up.iter().chain([self.to, self.from]);
-        self.or_back(changed.into_iter().try_for_each(Dir::sync))
+        let moved = opened_up.iter().map(|opened| &opened.dir);
+        let synced = moved.chain([self.to, self.from]).try_for_each(Dir::sync);
+        self.or_back(synced, &opened_up)
     }
 
     /// Renames, if need be after directories to be moved were made writable for their owner; these
     /// are returned, with their own modes again.
-    fn rename(&self) -> Result<Vec<Dir>> {
+    fn rename(&self) -> Result<Vec<OpenedUp>> {
         let refused = match self.rename_once() {
             Err(error) if error.is(Errno::ACCESS) => error,
             result => return result.map(|()| Vec::new()),
@@ -223,8 +229,8 @@ impl Landing<'_> {
         let renamed = self.rename_once();
         let closed = opened_up.iter().try_for_each(OpenedUp::close);
         renamed?;
-        self.or_back(closed)?;
-        Ok(opened_up.into_iter().map(|opened| opened.dir).collect())
+        self.or_back(closed, &opened_up)?;
+        Ok(opened_up)
     }
 
     fn rename_once(&self) -> Result<()> {
@@ -232,10 +238,17 @@ impl Landing<'_> {
     }
 
     /// Takes the rename back if what had to follow it has failed.
-    fn or_back(&self, result: Result<()>) -> Result<()> {
+    fn or_back(&self, result: Result<()>, opened_up: &[OpenedUp]) -> Result<()> {
         if result.is_err() && self.mode != RenameMode::Replace {
-            // Only one error can be told, and the first one is the reason.
+            // Only one error can be told, and the first one is the reason. What had to be writable
+            // on the way there has to be on the way back.
+            for opened in opened_up {
+                let _ = opened.open();
+            }
             let _ = self.to.rename(self.name, self.from, self.entry, self.mode);
+            for opened in opened_up {
+                let _ = opened.close();
+            }
         }
         result
     }
@@ -254,14 +267,21 @@ impl OpenedUp {
         if kind != FileKind::Directory || mode & 0o200 != 0 {
             return Ok(None);
         }
-        let here = OsStr::new(HERE);
-        let passed = dir.open_dir(name)?;
-        passed.set_mode(here, mode | 0o700)?;
+        let mut opened = OpenedUp {
+            dir: dir.open_dir(name)?,
+            mode,
+        };
+        opened.open()?;
         // A handle by which it can be synced too.
-        match passed.listed() {
-            Ok(dir) => Ok(Some(OpenedUp { dir, mode })),
-            Err(error) => passed.set_mode(here, mode).and(Err(error)),
+        match opened.dir.listed() {
+            Ok(dir) => opened.dir = dir,
+            Err(error) => return opened.close().and(Err(error)),
         }
+        Ok(Some(opened))
+    }
+
+    fn open(&self) -> Result<()> {
+        self.dir.set_mode(OsStr::new(HERE), self.mode | 0o700)
     }
 
     fn close(&self) -> Result<()> {

@@ -4,11 +4,10 @@
 //! success (R57). Nothing here is tried twice; whoever gets an error starts again from the data.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::OwnedFd;
 
-use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::attributes::open_despite_mode;
 use crate::dir::HERE;
 use crate::sys::{look, sync};
 use crate::trail::{Left, Trail};
@@ -121,29 +120,5 @@ impl Unsynced {
             dir.set_mode(OsStr::new(HERE), mode)?;
         }
         self.listed.sync()
-    }
-}
-
-/// Opens a file or directory of the caller's own that its mode may not let him read.
-///
-/// Then the mode lets him for a moment.
-pub(crate) fn open_despite_mode(dir: &Dir, name: &OsStr) -> Result<OwnedFd> {
-    let at = dir.plain("openat", name)?;
-    let flags =
-        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let open = || {
-        look("openat", at, || {
-            rustix::fs::openat(dir, name, flags, Mode::empty())
-        })
-    };
-    match open() {
-        Err(error) if error.is(Errno::ACCESS) => {
-            let mode = dir.metadata(name)?.mode;
-            dir.set_mode(name, mode | 0o400)?;
-            let opened = open();
-            dir.set_mode(name, mode)?;
-            opened
-        }
-        result => result,
     }
 }

@@ -11,7 +11,7 @@ use std::os::fd::AsFd;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 
-use crate::sync::open_despite_mode;
+use crate::attributes::open_despite_mode;
 use crate::sys::look;
 use crate::{Dir, FileKind, FsError, Metadata, Result, remove_tree};
 

@@ -158,3 +158,38 @@ impl<T> Trail<T> {
         path
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::fs;
+    use std::io;
+
+    use super::*;
+
+    /// The handles above are closed then, and `..` leads to where the directory is now.
+    #[test]
+    fn r10_the_way_back_does_not_lead_to_where_a_directory_was_moved() -> io::Result<()> {
+        const DEPTH: usize = 60;
+        const MOVED: usize = 10;
+        let home = tempfile::tempdir()?;
+        let path = |depth: usize| home.path().join("d/".repeat(depth));
+        fs::create_dir_all(path(DEPTH))?;
+        fs::create_dir(home.path().join("elsewhere"))?;
+        let mut trail = Trail::new(Dir::open(home.path())?, 0);
+        for depth in 1..=DEPTH {
+            let below = trail.here().open_dir(OsStr::new("d"))?;
+            trail.enter("d".into(), below, depth)?;
+        }
+        fs::rename(path(MOVED), home.path().join("elsewhere/d"))?;
+        for depth in (MOVED + 1..=DEPTH).rev() {
+            assert_eq!(trail.leave()?.map(|left| left.state), Some(depth));
+        }
+        let error = trail.leave().err();
+        assert!(error.is_some_and(|error| error.is(Errno::STALE)));
+        assert_eq!(trail.depth(), MOVED, "it stays where it was");
+        fs::rename(home.path().join("elsewhere/d"), path(MOVED))?;
+        assert_eq!(trail.leave()?.map(|left| left.state), Some(MOVED));
+        Ok(())
+    }
+}

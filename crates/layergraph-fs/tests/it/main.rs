@@ -1,0 +1,16 @@
+//! Behaviour of the crate as its users see it, on real file systems.
+
+mod atomic;
+mod attributes;
+mod copies;
+#[cfg(feature = "faults")]
+mod faults;
+mod locks;
+mod processes;
+mod races;
+mod removal;
+mod roots;
+mod sharing;
+mod support;
+mod sweeping;
+mod trees;
