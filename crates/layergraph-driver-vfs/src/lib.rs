@@ -39,6 +39,10 @@
 //!
 //! A tree is handed out under its own path ([`Driver::mount`]), so nothing but its modes keeps
 //! anybody from changing a layer there; mounting at another path is not supported.
+//!
+//! An ordinary user can build on a layer only if he may read all of it. That is so with
+//! [`Ownership::Squash`]; a tree kept as it is may hold files that their own mode shuts even to
+//! their owner.
 
 #![forbid(unsafe_code)]
 
@@ -53,7 +57,7 @@ use layergraph_driver::{
     Attempted, Capabilities, Driver, DriverError, DriverErrorKind, DriverOptions, LayerId,
     MountOptions, Result, StagedLayer,
 };
-use layergraph_fs::{Dir, Durability, FileKind, RenameMode, Staging, remove_tree, sweep};
+use layergraph_fs::{Dir, Durability, FileKind, RenameMode, Staging, sweep};
 
 use self::staged::Staged;
 
@@ -67,7 +71,7 @@ const STAGING: &str = ".staging";
 /// Where they go to be removed.
 const TRASH: &str = ".trash";
 
-/// See the [crate](crate).
+/// The driver; see the [crate].
 #[derive(Debug)]
 pub struct VfsDriver {
     /// The directory of the driver, which exists as soon as there is a layer.
@@ -110,8 +114,20 @@ impl VfsDriver {
 
     /// Opens a directory of the driver, which is made if it is missing.
     fn make(&self, name: &str) -> Result<Dir> {
+        if let Some(dir) = self.find(name)? {
+            return Ok(dir);
+        }
         let path = self.home.join(name);
-        Dir::open_or_make(&path, 0o700).attempted(|| format!("cannot make {}", path.display()))
+        let made = Dir::open_or_make(&path, 0o700).and_then(|dir| {
+            if self.options.durability == Durability::Full {
+                // Layers are as durable as the names of the directories above them.
+                for above in path.ancestors().skip(1).take(2) {
+                    Dir::open(above)?.sync()?;
+                }
+            }
+            Ok(dir)
+        });
+        made.attempted(|| format!("cannot make {}", path.display()))
     }
 
     /// Opens the directory of trees, for a layer that must be there.
@@ -188,21 +204,14 @@ impl Driver for VfsDriver {
         let trees = self.trees_with(id)?;
         let removed = || format!("cannot remove layer {id}");
         let trash = self.make(TRASH)?;
-        let bin = Staging::new(&trash).attempted(removed)?;
-        match trees.rename(id.as_name(), bin.dir(), id.as_name(), RenameMode::NoReplace) {
-            Ok(()) => {
-                if self.options.durability == Durability::Full {
-                    trees.sync().attempted(removed)?;
-                }
-                bin.discard().attempted(removed)
-            }
-            Err(error) if error.leads_nowhere() => Err(DriverError::not_found(id)),
-            // An ordinary user may not move a directory that he may not write to.
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-                remove_tree(&trees, id.as_name()).attempted(removed)
-            }
-            Err(error) => Err(error).attempted(removed),
+        let bin = match throw(&trees, id, &trash) {
+            Err(error) if error.leads_nowhere() => return Err(DriverError::not_found(id)),
+            result => result.attempted(removed)?,
+        };
+        if self.options.durability == Durability::Full {
+            trees.sync().attempted(removed)?;
         }
+        bin.discard().attempted(removed)
     }
 
     fn layers(&self, id: &LayerId) -> Result<Vec<Dir>> {
@@ -228,13 +237,35 @@ impl Driver for VfsDriver {
 
     fn sweep(&self) -> Result<usize> {
         let mut swept = 0;
-        for name in [STAGING, TRASH] {
-            if let Some(dir) = self.find(name)? {
-                swept +=
-                    sweep(&dir).attempted(|| format!("cannot sweep {}", dir.path().display()))?;
+        let mut failed = None;
+        for name in [STAGING, TRASH, TREES] {
+            let Some(dir) = self.find(name)? else {
+                continue;
+            };
+            let path = dir.path().display();
+            match sweep(&dir).attempted(|| format!("cannot sweep {path}")) {
+                Ok(some) => swept += some,
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
-        Ok(swept)
+        failed.map_or(Ok(swept), Err)
+    }
+}
+
+/// Takes a tree away in one step, so that no half of a layer is ever there, and returns what is to
+/// be discarded then.
+fn throw(trees: &Dir, id: &LayerId, trash: &Dir) -> layergraph_fs::Result<Staging> {
+    let (bin, mode) = (Staging::new(trash)?, RenameMode::NoReplace);
+    match trees.rename(id.as_name(), bin.dir(), id.as_name(), mode) {
+        // An ordinary user may not move a directory that he may not write to to another parent,
+        // because `..` in it changes; within its parent he may. There it goes by a name that is no
+        // layer's, and takes the place of an empty directory.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            let bin = Staging::new(trees)?;
+            trees.rename(id.as_name(), trees, bin.name(), RenameMode::Replace)?;
+            Ok(bin)
+        }
+        result => result.map(|()| bin),
     }
 }
 

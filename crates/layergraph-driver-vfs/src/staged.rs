@@ -83,7 +83,11 @@ impl StagedLayer for Staged {
             // removes it.
             Ok(_) => Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                Err(DriverError::already_exists(id))
+                if is_layer(&trees, id)? {
+                    return Err(DriverError::already_exists(id));
+                }
+                let text = format!("what is in the place of layer {id} is no directory");
+                Err(DriverError::new(DriverErrorKind::Damaged, text))
             }
             Err(error) => Err(error).attempted(|| format!("cannot commit layer {id}")),
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use layergraph_archive::{Change, Dialect, Ownership, View};
 use layergraph_fs::{Dir, Durability};
 
-use crate::{LayerId, Result, naive};
+use crate::{DriverError, DriverErrorKind, LayerId, Result, naive};
 
 /// What a caller must know of a driver to plan with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub enum Access {
 /// Keeps the trees of layers.
 ///
 /// A driver may be used by several threads and processes at once; who removes a layer sees to it
-/// that nobody stages on it or mounts it at the same time. See the [crate](crate) for the life of a
+/// that nobody stages on it or mounts it at the same time. See the [crate] for the life of a
 /// layer.
 pub trait Driver: Debug + Send + Sync {
     /// Returns the name under which the driver is registered; also that of its directory in the
@@ -131,7 +131,12 @@ pub trait Driver: Debug + Send + Sync {
 
     /// Returns the layer's tree, to be read without a mount.
     fn view(&self, id: &LayerId) -> Result<View> {
-        let view = View::union(self.layers(id)?, self.capabilities().dialect);
+        let layers = self.layers(id)?;
+        if layers.is_empty() {
+            let text = format!("layer {id} has no directories");
+            return Err(DriverError::new(DriverErrorKind::Damaged, text));
+        }
+        let view = View::union(layers, self.capabilities().dialect);
         Ok(view.with_ownership(self.ownership()))
     }
 
@@ -154,6 +159,7 @@ pub trait StagedLayer: Debug + Send {
     /// # Errors
     ///
     /// [`AlreadyExists`](crate::DriverErrorKind::AlreadyExists) if there is such a layer, which is
-    /// left as it is. After an error what was staged is gone.
+    /// left as it is; [`NotSupported`](crate::DriverErrorKind::NotSupported) if the parent is not
+    /// the one it was staged on, and the driver needs that. After an error what was staged is gone.
     fn commit(self: Box<Self>, id: &LayerId, parent: Option<&LayerId>) -> Result<()>;
 }

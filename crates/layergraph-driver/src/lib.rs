@@ -27,12 +27,43 @@
 //! assert!("../c0ffee".parse::<LayerId>().is_err());
 //! ```
 //!
+//! # Writing a driver
+//!
+//! A driver is a type that implements [`Driver`], a type for what it has staged that implements
+//! [`StagedLayer`], and a function that opens it, an [`OpenDriver`]. It gets by with these rules:
+//!
+//! - It lives in `<root>/<its name>/` and makes nothing there before there is a layer. Whatever is
+//!   no layer has a hidden name, because the [`Registry`] takes anything else for layers.
+//! - What is staged stands where nobody looks for layers, on the file system where the layer will
+//!   be. [`layergraph_fs::Staging`] does this: dropped, it is gone, and
+//!   [`layergraph_fs::sweep`] tells a leftover from the work of a process that lives.
+//! - A layer appears by one rename that does not replace anything
+//!   ([`NoReplace`](layergraph_fs::RenameMode::NoReplace)), and goes by one. Of two that commit the
+//!   same id one is told that it was late.
+//! - [`DriverOptions::ownership`] is for whoever unpacks; the driver hands trees down as they are
+//!   on disk, everything about them included ([`layergraph_fs::copy_tree`]).
+//! - Whoever wants to know what a caller may do about an error asks for its
+//!   [kind](DriverErrorKind). Only the kinds of which
+//!   [`is_unusable_here`](DriverError::is_unusable_here) tells let another driver be tried.
+//!
+//! Then its tests call the laws, and `Registry::register` makes it known:
+//!
+//! ```
+//! # #[cfg(feature = "conformance")]
+//! mod conformance {
+//!     # use layergraph_driver::conformance::ModelDriver as MyDriver;
+//!     layergraph_driver::driver_conformance!(my_driver, MyDriver::open_dyn);
+//! }
+//! ```
+//!
 //! # Features
 //!
 //! - `conformance`: see above. For tests.
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod driver;
 mod error;
 mod id;

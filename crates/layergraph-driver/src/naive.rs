@@ -35,8 +35,8 @@ pub fn pack<D: Driver + ?Sized>(
     Ok(layergraph_archive::pack(&view, changes, out))
 }
 
-/// Returns the bytes in the files and links that `changes` add or modify: the size of a layer as the
-/// original computed it from its changes. Of a file with several names each one counts.
+/// Returns the bytes in the files and links that `changes` add or modify: the size of a layer as
+/// the original computed it from its changes. Of a file with several names each one counts.
 pub fn diff_size(changes: &[Change]) -> u64 {
     let present = changes
         .iter()

@@ -1,6 +1,5 @@
 //! Which drivers there are, and which one a store gets.
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,12 +14,13 @@ pub type OpenDriver = fn(&Path, &DriverOptions) -> Result<Arc<dyn Driver>>;
 
 /// The directories in which drivers of the original, and of its successors, keep their layers. One
 /// that nobody here can read is reported, lest its layers seem lost.
-const FOREIGN: [&str; 6] = [
+const FOREIGN: [&str; 7] = [
     "aufs",
     "btrfs",
     "devicemapper",
     "overlay",
     "overlay2",
+    "vfs",
     "zfs",
 ];
 
@@ -68,9 +68,10 @@ impl Registry {
 
     /// Opens a driver for the store at `root`.
     ///
-    /// A directory `<root>/<driver>` with something in it is a driver's state. A driver that is
-    /// named must find its own state or none; one that is chosen is the first of those that have
-    /// state, or else the first that works here.
+    /// A directory `<root>/<driver>` with layers in it is a driver's state; hidden entries and
+    /// empty directories, which opening a driver may leave, are none. A driver that is named must
+    /// find its own state or none at all. If none is named, it is the one that has state; where no
+    /// driver has, it is the first that works here.
     ///
     /// # Errors
     ///
@@ -112,14 +113,10 @@ impl Registry {
 
     /// Returns the drivers, known here or not, that have layers in the root.
     fn states(&self, root: &Path) -> Result<Vec<&'static str>> {
-        let dir = match Dir::open(root) {
-            Err(error) if error.leads_nowhere() => return Ok(Vec::new()),
-            result => result.attempted(|| look(root))?,
-        };
         let mut states = Vec::new();
         let foreign = FOREIGN.into_iter().filter(|name| self.find(name).is_none());
         for name in self.names().chain(foreign) {
-            if has_layers(&dir, name).attempted(|| look(root))? {
+            if has_layers(&root.join(name)).attempted(|| look(root))? {
                 states.push(name);
             }
         }
@@ -138,10 +135,10 @@ impl Registry {
     }
 }
 
-/// Tells whether the driver `name` has layers: whether its directory has something in it that is
-/// neither hidden nor an empty directory, which is what opening a driver leaves.
-fn has_layers(root: &Dir, name: &str) -> layergraph_fs::Result<bool> {
-    let home = match root.open_dir(OsStr::new(name)) {
+/// Tells whether a driver has layers: whether its directory, or the one to which a link of that
+/// name leads, has something in it that is neither hidden nor an empty directory.
+fn has_layers(home: &Path) -> layergraph_fs::Result<bool> {
+    let home = match Dir::open(home) {
         Err(error) if error.leads_nowhere() => return Ok(false),
         result => result?,
     };
