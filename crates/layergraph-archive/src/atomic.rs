@@ -27,6 +27,10 @@ pub struct Replaced {
 /// is applied to the copy, and the copy takes the directory's place in one step; where there is no
 /// directory of that name, one appears. See [`unpack`] for what applying means.
 ///
+/// A directory that appears has the mode 0755, whatever the umask, unless the layer states another:
+/// it is a directory like any that only entries in it imply, and what [`changes`](crate::changes())
+/// takes the root for that no layer states. Whoever wants it private makes it first.
+///
 /// The new directory is another inode than the old one: who has that open, or mounted something on
 /// it, goes on with the old tree.
 ///

@@ -14,11 +14,16 @@
 //! write thousands of them, some of them empty. All are decoded, one after the other. After the
 //! last one:
 //!
-//! - zero bytes up to the end of the input are padding, as tapes and block devices leave it (xz
-//!   counts it in fours and allows it between its streams too);
+//! - zero bytes up to the end of the input are padding, as tapes and block devices leave it. The
+//!   program of each codec decides: `gzip` and `bzip2` pass over any number of them, `xz` counts
+//!   them in fours and allows them between its streams too, `zstd` refuses them, because it pads
+//!   by skippable frames;
 //! - anything else is refused. It would be covered by the digest of the blob and yet be no part of
-//!   the layer, which is a place to hide things. Go's readers, and so other container tools, refuse
-//!   it as well; `gzip` and `bzip2` ignore it with a warning.
+//!   the layer, which is a place to hide things. `xz`, `zstd` and Go's readers, and so other
+//!   container tools, refuse it as well; `gzip` ignores it with a warning and `bzip2` without.
+//!
+//! A codec is known by its first bytes alone, so data cut off or damaged within them is taken for
+//! plain. Data that ends where one of its members does is whole, as far as can be told from it.
 //!
 //! Memory does not follow what the data claims: see [`DecodeOptions::memory`].
 //!

@@ -5,6 +5,7 @@
 //! resolved inside the root by handle ([`Root`]), and the last component is made, replaced or
 //! removed in that directory without ever being followed.
 
+mod again;
 mod aufs;
 mod directories;
 mod finish;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use layergraph_fs::{Dir, FileKind, FsError, Metadata, Root};
 use layergraph_tar::{Kind, Member, Reader, TarError};
 
+use self::again::LastFile;
 use self::directories::{Directories, ObjectId, Stated};
 use self::name::EntryName;
 pub(crate) use self::name::WHITEOUT_PREFIX;
@@ -46,8 +48,15 @@ pub struct Limits {
     pub unpacked_bytes: u64,
     /// How many directories may stand one in another. Default: 500.
     pub depth: usize,
-    /// How many bytes of memory the records of its directories may take. Default: 40 MiB, enough
-    /// for about 200,000 directories.
+    /// How many bytes of memory the records of its directories may take, at most 4 GiB. Default:
+    /// 20 MiB.
+    ///
+    /// A directory takes 60 bytes and what its name has, as long as each comes soon after the one
+    /// it is in, and else 60 and what its path has. An object that is made in a directory of the
+    /// layers below takes 15. So by default a layer may have 250,000 directories, or 1,400,000
+    /// objects in directories that were there. With what
+    /// [decoding](crate::codec::DecodeOptions::memory) takes by default and 10 MiB for everything
+    /// else, unpacking needs no more than 64 MiB.
     pub directory_bytes: usize,
 }
 
@@ -57,7 +66,7 @@ impl Default for Limits {
             entries: 10_000_000,
             unpacked_bytes: 1 << 40,
             depth: 500,
-            directory_bytes: 40 << 20,
+            directory_bytes: 20 << 20,
         }
     }
 }
@@ -198,6 +207,7 @@ pub fn unpack(
     let mut unpacker = Unpacker::new(into, options)?;
     let mut archive = Reader::new(tar);
     let result = unpacker.members(&mut archive);
+    unpacker.last_file = None;
     // Of two errors the one of the layer is told: it came first.
     let removed = unpacker.remove_aufs_links();
     result?;
@@ -217,6 +227,8 @@ struct Unpacker<'a> {
     /// The directory of the last entry and the path it was reached by: the next one is usually in
     /// it, too.
     here: Option<(Vec<u8>, Parent)>,
+    /// The file that the last entry made, while the next one may be for it too.
+    last_file: Option<LastFile>,
     /// Whether `.wh..wh.plnk` was made for AUFS's hard links.
     aufs_links: bool,
     done: Unpacked,
@@ -238,8 +250,9 @@ impl<'a> Unpacker<'a> {
         Ok(Unpacker {
             options,
             root: Root::new(into.try_clone()?),
-            directories: Directories::default(),
+            directories: Directories::new(options.limits.directory_bytes),
             here: None,
+            last_file: None,
             aufs_links: false,
             done: Unpacked::default(),
         })
@@ -251,6 +264,8 @@ impl<'a> Unpacker<'a> {
             if is_note(&member) {
                 continue;
             }
+            // Closed before anything else happens: not every file system removes open files.
+            self.last_file.take_if(|last| !last.is_of(&member));
             match EntryName::read(&member.path, &self.options.limits)? {
                 EntryName::Root => self.state_root(&member)?,
                 EntryName::Object { directory, name } => {
@@ -280,11 +295,6 @@ impl<'a> Unpacker<'a> {
             ("entries", limits.entries)
         } else if self.done.size > limits.unpacked_bytes {
             ("bytes in all files", limits.unpacked_bytes)
-        } else if self.directories.bytes() > limits.directory_bytes {
-            (
-                "bytes of memory for its directories",
-                limits.directory_bytes as u64,
-            )
         } else {
             return Ok(());
         };
@@ -303,9 +313,10 @@ impl<'a> Unpacker<'a> {
         }
         let metadata = self.root.dir().metadata_here()?;
         let stated = self.stated(member);
-        self.directories.touch(b"", &metadata).modified = member.mtime;
-        self.directories.state(ObjectId::from(&metadata), stated);
-        Ok(())
+        self.directories.touch(b"", &metadata)?;
+        let id = ObjectId::from(&metadata);
+        self.directories.set_modified(id, member.mtime);
+        self.directories.state(id, stated)
     }
 
     /// Makes what an entry for an object says.
@@ -329,8 +340,7 @@ impl<'a> Unpacker<'a> {
             _ => self.node(member, &parent, file_name),
         }
         .map_err(|error| error.about(member))?;
-        self.directories.made(parent.id, name);
-        Ok(())
+        self.directories.made(parent.id, name)
     }
 
     /// Refuses types and devices that a layer cannot have.
@@ -368,18 +378,16 @@ impl<'a> Unpacker<'a> {
         let top = root.dir().path().to_owned();
         let dir = root.directory_or_make(path, &mut |dir: &Dir, name: &OsStr| {
             let above = dir.metadata_here()?;
-            let is_made = directories
-                .touch(&path_below(&top, dir, OsStr::new("")), &above)
-                .made;
+            let above_id = ObjectId::from(&above);
+            directories.touch(&path_below(&top, dir, OsStr::new("")), &above)?;
             dir.make_dir(name, 0o700)?;
-            if !is_made && bequeaths(dir)? {
+            if !directories.is_made(above_id) && bequeaths(dir)? {
                 disinherit(dir, name)?;
             }
             let id = ObjectId::from(&dir.metadata(name)?);
             let path = path_below(&top, dir, name);
-            directories.insert_fresh(id, &path, member.mtime, Stated::implied());
-            directories.made(ObjectId::from(&above), name.as_bytes());
-            Ok::<(), FsError>(())
+            directories.insert_fresh(id, &path, member.mtime, Stated::implied())?;
+            directories.made(above_id, name.as_bytes())
         })?;
         let parent = self.enter(dir)?;
         self.here = Some((path.to_vec(), parent.clone()));
@@ -387,16 +395,13 @@ impl<'a> Unpacker<'a> {
     }
 
     /// Records that something in the directory is about to change.
-    fn enter(&mut self, dir: Arc<Dir>) -> Result<Parent, FsError> {
+    fn enter(&mut self, dir: Arc<Dir>) -> Result<Parent, UnpackError> {
         let metadata = dir.metadata_here()?;
         let path = self.path_of(&dir, OsStr::new(""));
-        let is_made = self.directories.touch(&path, &metadata).made;
-        let bequeaths = !is_made && bequeaths(&dir)?;
-        Ok(Parent {
-            dir,
-            id: ObjectId::from(&metadata),
-            bequeaths,
-        })
+        self.directories.touch(&path, &metadata)?;
+        let id = ObjectId::from(&metadata);
+        let bequeaths = !self.directories.is_made(id) && bequeaths(&dir)?;
+        Ok(Parent { dir, id, bequeaths })
     }
 
     /// Returns the path below the root of `name` in a directory, of the directory itself for no

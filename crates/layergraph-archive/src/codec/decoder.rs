@@ -12,21 +12,20 @@ use super::{Codec, CodecError, MAGIC_LEN};
 pub struct DecodeOptions {
     /// The most memory that the data may ask for, in bytes; 34 MiB by default.
     ///
-    /// Only xz and zstd let the data ask, for a dictionary or window of up to 4 GiB; this much is
-    /// taken, and a little more for tables:
+    /// Only xz and zstd let the data ask, for a dictionary or window of up to 4 GiB and some tables
+    /// beside it:
     ///
     /// | packed by | window | by default |
     /// |---|---|---|
-    /// | `xz -6`, its default; `zstd -19` and below; Go's zstd at its default | 8 MiB at most | accepted |
-    /// | `xz -8`; `zstd --ultra -20`; Go's zstd at its best | 32 MiB at most | accepted |
+    /// | `xz -6` (the default) and below; `zstd -19` and below | at most 8 MiB | decoded |
+    /// | `xz -8`; `zstd --ultra -20`; Go's zstd at its best level | 32 MiB | decoded |
     /// | `xz -9`; `zstd --ultra -21` | 64 MiB | refused |
     /// | `zstd --ultra -22`; `zstd --long` | 128 MiB | refused |
     /// | `zstd --ultra --long=31` | 2 GiB | refused |
     ///
-    /// zstd makes the window no larger than the data, if it knows how long that is; xz does not
-    /// care. To take more, raise the limit: there is none that it may not pass. Who unpacks has
-    /// directories to record as well and can divide what there is between the two:
-    /// see [`Decoder::memory_needed`].
+    /// A zstd window is no larger than the content where the writer knew how long that is. A higher
+    /// limit lets more be decoded; libzstd itself takes windows of up to 2 GiB. Whoever unpacks
+    /// has directories to record as well, and [`Decoder::memory_needed`] helps to divide a budget.
     ///
     /// gzip and bzip2 need 4 MiB at most, whatever the limit. Each decoder holds 128 KiB of input
     /// beside.
@@ -108,10 +107,10 @@ impl<R: Read> Decoder<R> {
 
     /// Returns how many bytes of memory the data takes to decode, by what its first member says.
     ///
-    /// Reads on to where that is said: a zstd frame's header, an xz block's; members without
-    /// content are passed over. No output is lost. In the middle of the data it is about the
-    /// member at hand, and 0 for data that is not packed or is at its end. The 128 KiB of input
-    /// that each decoder holds are not in it.
+    /// Reads on to where that is said: a zstd frame's header, an xz block's. Skippable frames are
+    /// passed over, and members that say that they are empty. No output is lost. In the middle of
+    /// the data it is about the member at hand, and 0 for data that is not packed or is at its end.
+    /// The 128 KiB of input that each decoder holds are not in it.
     ///
     /// Later members may ask for more, up to the limit. So whoever gives the rest of a budget away
     /// also sets the limit anew:
@@ -200,7 +199,11 @@ impl<R: Read> Decoder<R> {
     /// Passes over padding, or begins the next member, or ends.
     fn between_members(&mut self, padding: u64) -> io::Result<()> {
         let head = self.input.peek(HEAD_LEN)?;
-        let zeros = head.iter().take_while(|&&byte| byte == 0).count();
+        let zeros = match self.codec {
+            // It pads by skippable frames.
+            Codec::Zstd => 0,
+            _ => head.iter().take_while(|&&byte| byte == 0).count(),
+        };
         if zeros > 0 {
             self.input.consume(zeros);
             self.state = State::Between {

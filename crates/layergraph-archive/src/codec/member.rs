@@ -20,8 +20,8 @@ pub(super) trait MemberDecoder: Send {
     /// Without room for output it takes up what has none: headers and trailers.
     fn step(&mut self, input: &[u8], output: &mut [u8]) -> Result<Step, Fault>;
 
-    /// Returns how many bytes of memory the member that has begun takes, once it has said so; a
-    /// member without content may never do.
+    /// Returns how many bytes of memory the member that has begun takes, once it has said so. One
+    /// without content may never do.
     fn memory(&mut self) -> Option<u64>;
 
     /// Sets how much memory members may ask for from now on. One that has begun keeps what it has.

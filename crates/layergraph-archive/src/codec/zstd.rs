@@ -38,7 +38,10 @@ impl Zstd {
 
 impl MemberDecoder for Zstd {
     fn begin(&mut self, head: &[u8]) -> Result<(), Fault> {
-        self.needed = window_size(head).map(|window| window.saturating_add(BESIDE_THE_WINDOW));
+        // Nor is anything known of the data by a frame that says that it is empty.
+        self.needed = window_size(head)
+            .filter(|&window| window > 0)
+            .map(|window| window.saturating_add(BESIDE_THE_WINDOW));
         if let Some(needed) = self.needed
             && needed > self.memory
         {

@@ -73,10 +73,9 @@ impl Unpacker<'_> {
                 LINKS.as_bytes(),
                 made.modified,
                 stated,
-            );
+            )?;
         }
-        let dir = Arc::new(top.open_dir(name)?);
-        Ok(self.enter(dir)?)
+        self.enter(Arc::new(top.open_dir(name)?))
     }
 
     /// Removes what was kept, also after an error.

@@ -4,12 +4,18 @@
 //! layers below left there, wherever in the layer it stands. And what each directory's metadata has
 //! to be in the end, because every entry made in a directory changes its time.
 
-use std::collections::{HashMap, HashSet};
+mod records;
+mod table;
+
 use std::hash::{BuildHasher, RandomState};
 use std::time::SystemTime;
 
 use layergraph_fs::Metadata;
 use layergraph_tar::Member;
+
+use self::records::{Fact, LONGEST_PATH, Place, Records};
+use self::table::Table;
+use super::{UnpackError, shown};
 
 /// Names an object on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,23 +33,21 @@ impl From<&Metadata> for ObjectId {
     }
 }
 
-/// A directory that the layer names, makes or changes something in.
+/// A directory that the layer named, made or changed something in.
 #[derive(Debug)]
 pub(crate) struct Directory {
     /// Where it is, below the root.
-    pub(crate) path: Box<[u8]>,
+    pub(crate) path: Vec<u8>,
     /// Whether the layer made it.
     pub(crate) made: bool,
-    /// Whether it holds nothing of the layers below, because the layer made or emptied it.
-    pub(crate) fresh: bool,
     /// When it was last modified, to be said at the end.
     pub(crate) modified: SystemTime,
     /// What the layer says of it; nothing for a directory that only entries of the layer are in.
-    pub(crate) stated: Option<Box<Stated>>,
+    pub(crate) stated: Option<Stated>,
 }
 
 /// The owner, mode and attributes an entry states.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Stated {
     pub(crate) mode: u32,
     pub(crate) uid: u32,
@@ -75,31 +79,74 @@ impl From<&Member> for Stated {
 }
 
 /// All directories of one unpacking.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Directories {
-    known: HashMap<ObjectId, Directory>,
+    records: Records,
+    /// The numbers of the records, each more by one than the record's, since zero is none.
+    numbers: Table<u32>,
     /// A hash of the directory and the name of each object made in a directory that is not fresh.
-    /// The keys of the hash are random, so that no layer can be made to collide.
-    made: HashSet<u64>,
+    made: Table<u64>,
+    /// The keys of the hashes are random, so that no layer can be made to collide.
     keys: RandomState,
-    /// About how many bytes all this takes.
-    bytes: usize,
+    /// How many bytes all this may take.
+    limit: usize,
 }
 
 impl Directories {
-    /// Returns about how many bytes the records take.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    pub(crate) fn new(limit: usize) -> Directories {
+        Directories {
+            records: Records::default(),
+            numbers: Table::new(),
+            made: Table::new(),
+            keys: RandomState::new(),
+            // Places among the names are counted in 32 bits.
+            limit: limit.min(u32::MAX as usize),
+        }
     }
 
-    /// Returns what is known of a directory.
-    pub(crate) fn get(&self, id: ObjectId) -> Option<&Directory> {
-        self.known.get(&id)
+    /// Returns how many bytes the records take.
+    fn bytes(&self) -> usize {
+        self.records.bytes() + self.numbers.bytes() + self.made.bytes()
     }
 
-    /// Returns whether the directory holds nothing of the layers below.
+    /// Refuses what would take more than the limit, for the sake of `path`.
+    fn reserve(&self, more: usize, path: impl FnOnce() -> Vec<u8>) -> Result<(), UnpackError> {
+        if self.bytes().saturating_add(more) <= self.limit {
+            return Ok(());
+        }
+        Err(UnpackError::Limit {
+            path: shown(&path()),
+            what: "bytes of memory for its directories",
+            limit: self.limit as u64,
+        })
+    }
+
+    fn number(&self, id: ObjectId) -> Option<u32> {
+        let found = self.numbers.find(self.keys.hash_one(id), |number| {
+            self.records.id(number - 1) == id
+        })?;
+        Some(found - 1)
+    }
+
+    fn is(&self, id: ObjectId, fact: Fact) -> bool {
+        self.number(id)
+            .is_some_and(|number| self.records.is(number, fact))
+    }
+
+    /// Returns whether the layer made the directory.
+    pub(crate) fn is_made(&self, id: ObjectId) -> bool {
+        self.is(id, Fact::Made)
+    }
+
+    /// Returns whether the directory holds nothing of the layers below, because the layer made or
+    /// emptied it.
     pub(crate) fn is_fresh(&self, id: ObjectId) -> bool {
-        self.known.get(&id).is_some_and(|directory| directory.fresh)
+        self.is(id, Fact::Fresh)
+    }
+
+    /// Returns whether the layer says what the directory is.
+    pub(crate) fn is_stated(&self, id: ObjectId) -> bool {
+        self.is(id, Fact::Stated)
     }
 
     /// Records a directory that the layer made.
@@ -109,78 +156,135 @@ impl Directories {
         path: &[u8],
         modified: SystemTime,
         stated: Stated,
-    ) {
-        let stated = Some(Box::new(stated));
-        self.insert(
-            id,
-            Directory {
-                path: path.into(),
-                made: true,
-                fresh: true,
-                modified,
-                stated,
-            },
-        );
+    ) -> Result<(), UnpackError> {
+        let number = match self.number(id) {
+            // An inode of a directory that was removed.
+            Some(number) => {
+                let place = self.place(path, number)?;
+                self.reserve(self.records.growth(&place), || path.to_vec())?;
+                self.records.replace(number, &place, modified);
+                number
+            }
+            None => self.push(id, path, modified)?,
+        };
+        self.records.add_fact(number, Fact::Made);
+        self.records.add_fact(number, Fact::Fresh);
+        self.records.used(number);
+        self.state(id, stated)
     }
 
-    /// Returns the record of a directory that was there before, made at its first use with the time
-    /// it has now.
-    pub(crate) fn touch(&mut self, path: &[u8], metadata: &Metadata) -> &mut Directory {
+    /// Records a directory that was there before with the time it has now, unless it is known.
+    pub(crate) fn touch(&mut self, path: &[u8], metadata: &Metadata) -> Result<(), UnpackError> {
         let id = ObjectId::from(metadata);
-        if !self.known.contains_key(&id) {
-            let modified = metadata.modified;
-            self.insert(
-                id,
-                Directory {
-                    path: path.into(),
-                    made: false,
-                    fresh: false,
-                    modified,
-                    stated: None,
-                },
-            );
-        }
-        self.known.get_mut(&id).expect("it was just inserted")
+        let number = match self.number(id) {
+            Some(number) => number,
+            None => self.push(id, path, metadata.modified)?,
+        };
+        self.records.used(number);
+        Ok(())
     }
 
-    fn insert(&mut self, id: ObjectId, directory: Directory) {
-        self.bytes += 160 + directory.path.len() + cost(directory.stated.as_deref());
-        self.known.insert(id, directory);
+    fn place<'p>(&self, path: &'p [u8], limit: u32) -> Result<Place<'p>, UnpackError> {
+        // Links can lead to a directory that no path without links leads to.
+        if path.len() > LONGEST_PATH {
+            return Err(UnpackError::Limit {
+                path: shown(path),
+                what: "bytes in the path of a directory",
+                limit: LONGEST_PATH as u64,
+            });
+        }
+        Ok(self.records.place(path, limit))
+    }
+
+    fn push(
+        &mut self,
+        id: ObjectId,
+        path: &[u8],
+        modified: SystemTime,
+    ) -> Result<u32, UnpackError> {
+        let place = self.place(path, u32::MAX)?;
+        let hash = self.keys.hash_one(id);
+        let more = self.records.growth(&place) + self.numbers.growth(hash);
+        self.reserve(more, || path.to_vec())?;
+        let Directories {
+            records,
+            numbers,
+            keys,
+            ..
+        } = self;
+        let number = records.push(id, &place, modified);
+        let hash_of = |number: u32| keys.hash_one(records.id(number - 1));
+        numbers.insert(hash, number + 1, hash_of);
+        Ok(number)
+    }
+
+    /// Records when a directory that is known was last modified.
+    pub(crate) fn set_modified(&mut self, id: ObjectId, modified: SystemTime) {
+        if let Some(number) = self.number(id) {
+            self.records.set_modified(number, modified);
+        }
     }
 
     /// Records what the layer says of a directory that is known.
-    pub(crate) fn state(&mut self, id: ObjectId, stated: Stated) {
-        if let Some(directory) = self.known.get_mut(&id) {
-            self.bytes -= cost(directory.stated.as_deref());
-            self.bytes += cost(Some(&stated));
-            directory.stated = Some(Box::new(stated));
+    pub(crate) fn state(&mut self, id: ObjectId, stated: Stated) -> Result<(), UnpackError> {
+        if let Some(number) = self.number(id) {
+            let more = Records::xattrs_growth(&stated);
+            self.reserve(more, || self.records.path(number))?;
+            self.records.state(number, stated);
+        }
+        Ok(())
+    }
+
+    /// Records that a directory that is known holds nothing of the layers below any more.
+    pub(crate) fn emptied(&mut self, id: ObjectId) {
+        if let Some(number) = self.number(id) {
+            self.records.add_fact(number, Fact::Fresh);
         }
     }
 
-    /// Records that the layer made the object `name` in a directory.
-    pub(crate) fn made(&mut self, directory: ObjectId, name: &[u8]) {
-        if !self.is_fresh(directory) && self.made.insert(self.keys.hash_one((directory, name))) {
-            self.bytes += 16;
+    /// Records that a directory that is known is the one below no longer: what stands there now is
+    /// what the layer states, or else what its entries imply.
+    pub(crate) fn renewed(&mut self, id: ObjectId) -> Result<(), UnpackError> {
+        self.emptied(id);
+        if self.is_stated(id) {
+            return Ok(());
         }
+        self.state(id, Stated::implied())
+    }
+
+    /// Records that the layer made the object `name` in a directory.
+    pub(crate) fn made(&mut self, directory: ObjectId, name: &[u8]) -> Result<(), UnpackError> {
+        if self.has_made(directory, name) {
+            return Ok(());
+        }
+        let hash = self.hash(directory, name);
+        self.reserve(self.made.growth(hash), || name.to_vec())?;
+        self.made.insert(hash, hash, |hash| hash);
+        Ok(())
     }
 
     /// Returns whether the layer made the object `name` in a directory.
     pub(crate) fn has_made(&self, directory: ObjectId, name: &[u8]) -> bool {
-        self.is_fresh(directory) || self.made.contains(&self.keys.hash_one((directory, name)))
+        let hash = self.hash(directory, name);
+        self.is_fresh(directory) || self.made.find(hash, |other| other == hash).is_some()
     }
 
-    /// Gives up all records of directories, deepest paths first.
-    pub(crate) fn into_deepest_first(self) -> Vec<(ObjectId, Directory)> {
-        let mut directories: Vec<_> = self.known.into_iter().collect();
-        directories.sort_unstable_by(|(_, a), (_, b)| b.path.cmp(&a.path));
-        directories
+    fn hash(&self, directory: ObjectId, name: &[u8]) -> u64 {
+        // Zero stands for a vacant place.
+        self.keys.hash_one((directory, name)).max(1)
     }
-}
 
-/// About how many bytes a statement takes.
-fn cost(stated: Option<&Stated>) -> usize {
-    let xattrs = stated.iter().flat_map(|stated| &stated.xattrs);
-    xattrs
-        .map(|(name, value)| name.len() + value.len() + 64)
-        .sum()
+    /// Gives up all records, each directory before those above it.
+    pub(crate) fn into_deepest_first(self) -> impl Iterator<Item = (ObjectId, Directory)> {
+        let Directories {
+            records,
+            numbers,
+            made,
+            ..
+        } = self;
+        // They make room for the order.
+        drop((numbers, made));
+        let order = records.deepest_first().into_iter();
+        order.map(move |number| (records.id(number), records.directory(number)))
+    }
 }

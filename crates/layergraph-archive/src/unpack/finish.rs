@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use layergraph_fs::{Device, Dir, FileKind, FsError};
 
-use super::directories::{Directory, ObjectId};
+use super::directories::{Directories, Directory, ObjectId};
 use super::{UnpackError, Unpacked, Unpacker, shown};
 use crate::Ownership;
 use crate::attributes::is_host_label;
@@ -20,7 +20,8 @@ impl Unpacker<'_> {
     /// Sets the metadata of all directories and returns what was done.
     pub(super) fn finish(mut self) -> Result<Unpacked, UnpackError> {
         self.forget();
-        for (id, directory) in std::mem::take(&mut self.directories).into_deepest_first() {
+        let directories = std::mem::replace(&mut self.directories, Directories::new(0));
+        for (id, directory) in directories.into_deepest_first() {
             self.finish_directory(id, &directory)
                 .map_err(|error| match error {
                     UnpackError::Fs(source) => UnpackError::Entry {

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use layergraph_fs::{Device, FileKind, FsError, Metadata, NewFile};
 use layergraph_tar::{Kind, Member, Segment};
 
+use super::again::LastFile;
 use super::directories::{ObjectId, Stated};
 use super::name::EntryName;
 use super::{Archive, Parent, UnpackError, Unpacker, disinherit, shown};
@@ -26,17 +27,17 @@ impl Unpacker<'_> {
         let stated = self.stated(member);
         match parent.dir.find(name)? {
             Some(metadata) if metadata.kind == FileKind::Directory => {
-                self.directories.touch(&path, &metadata).modified = member.mtime;
-                self.directories.state(ObjectId::from(&metadata), stated);
-                return Ok(());
+                self.directories.touch(&path, &metadata)?;
+                let id = ObjectId::from(&metadata);
+                self.directories.set_modified(id, member.mtime);
+                return self.directories.state(id, stated);
             }
             Some(metadata) => self.remove(parent, name, &metadata)?,
             None => {}
         }
         let id = Self::new_directory(parent, name)?;
         self.directories
-            .insert_fresh(id, &path, member.mtime, stated);
-        Ok(())
+            .insert_fresh(id, &path, member.mtime, stated)
     }
 
     /// Makes a directory that only we can enter until the end.
@@ -56,11 +57,15 @@ impl Unpacker<'_> {
         name: &OsStr,
         archive: &mut Archive<'_>,
     ) -> Result<(), UnpackError> {
-        let mut file = self.new_file(parent, name, member.mode)?;
-        write_content(&mut file, member, archive)?;
         let stated = self.stated(member);
+        let mut file = match self.last_file(member, parent, name, &stated)? {
+            Some(file) => file,
+            None => self.new_file(parent, name, member.mode)?,
+        };
+        write_content(&mut file, member, archive)?;
         self.state_file(&file, &stated, FileKind::File, Device::default())?;
         file.set_times(member.atime, Some(member.mtime))?;
+        self.last_file = Some(LastFile::new(file, member, stated));
         Ok(())
     }
 
@@ -237,8 +242,7 @@ impl Unpacker<'_> {
         if metadata.kind == FileKind::Symlink {
             self.forget();
         }
-        self.directories.made(parent.id, name.as_bytes());
-        Ok(())
+        self.directories.made(parent.id, name.as_bytes())
     }
 
     /// Sets what the entry of a hard link states, where it differs: the object has it by all of

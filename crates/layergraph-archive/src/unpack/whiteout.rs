@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use layergraph_fs::{Dir, FileKind, FsError, Metadata};
 
-use super::directories::{Directory, ObjectId, Stated};
+use super::directories::ObjectId;
 use super::{Parent, UnpackError, Unpacker};
 
 impl Unpacker<'_> {
@@ -43,31 +43,27 @@ impl Unpacker<'_> {
         metadata: &Metadata,
     ) -> Result<(), UnpackError> {
         let id = ObjectId::from(metadata);
-        // One that a marker has emptied is still the one below, unless the layer states it.
-        let is_ours =
-            |directory: &Directory| directory.made || directory.fresh && directory.stated.is_some();
-        if self.directories.get(id).is_some_and(is_ours) {
+        if self.is_ours(id) {
             return Ok(());
         }
         let dir = Arc::new(parent.dir.open_dir(name)?);
         let has_entries = self.strip(&dir)?;
-        let is_stated = self
-            .directories
-            .get(id)
-            .is_some_and(|directory| directory.stated.is_some());
-        if has_entries || is_stated {
-            // The old directory is gone; what stands there now is the one its entries imply.
+        if has_entries || self.directories.is_stated(id) {
             let path = self.path_of(&parent.dir, name);
-            let directory = self.directories.touch(&path, metadata);
-            directory.fresh = true;
-            directory
-                .stated
-                .get_or_insert_with(|| Box::new(Stated::implied()));
+            self.directories.touch(&path, metadata)?;
+            self.directories.renewed(id)?;
         } else {
             parent.dir.remove_dir(name)?;
         }
         self.forget();
         Ok(())
+    }
+
+    /// Returns whether a directory is one of this layer. One that a marker has emptied is still the
+    /// one below, unless the layer states it.
+    fn is_ours(&self, id: ObjectId) -> bool {
+        let directories = &self.directories;
+        directories.is_made(id) || directories.is_fresh(id) && directories.is_stated(id)
     }
 
     /// Removes everything of the layers below from a directory.
@@ -81,9 +77,7 @@ impl Unpacker<'_> {
         }
         self.strip(&dir)?;
         self.forget();
-        let metadata = dir.metadata_here()?;
-        let path = self.path_of(&dir, OsStr::new(""));
-        self.directories.touch(&path, &metadata).fresh = true;
+        self.directories.emptied(parent.id);
         Ok(())
     }
 
@@ -97,7 +91,7 @@ impl Unpacker<'_> {
     }
 
     /// Removes from a directory what the layers below left in it. Returns whether anything stays.
-    fn strip(&mut self, top: &Arc<Dir>) -> Result<bool, FsError> {
+    fn strip(&mut self, top: &Arc<Dir>) -> Result<bool, UnpackError> {
         let mut levels = vec![Level::open(Arc::clone(top), OsString::new())?];
         loop {
             let level = levels.last_mut().expect("the first level returns");
@@ -111,11 +105,7 @@ impl Unpacker<'_> {
             };
             let metadata = level.dir.metadata(&name)?;
             if metadata.kind == FileKind::Directory {
-                if self
-                    .directories
-                    .get(ObjectId::from(&metadata))
-                    .is_some_and(|known| known.made || known.fresh && known.stated.is_some())
-                {
+                if self.is_ours(ObjectId::from(&metadata)) {
                     level.keeps = true;
                 } else {
                     let below = Arc::new(level.dir.open_dir(&name)?);
@@ -130,22 +120,15 @@ impl Unpacker<'_> {
     }
 
     /// Ends the stripping of a directory below: it goes, or is fresh. Returns whether it stays.
-    fn leave(&mut self, above: &Dir, done: &Level) -> Result<bool, FsError> {
-        let is_stated = self
-            .directories
-            .get(done.id)
-            .is_some_and(|directory| directory.stated.is_some());
-        if !done.keeps && !is_stated {
+    fn leave(&mut self, above: &Dir, done: &Level) -> Result<bool, UnpackError> {
+        if !done.keeps && !self.directories.is_stated(done.id) {
             above.remove_dir(&done.name)?;
             return Ok(false);
         }
         let path = self.path_of(&done.dir, OsStr::new(""));
         let metadata = done.dir.metadata_here()?;
-        let directory = self.directories.touch(&path, &metadata);
-        directory.fresh = true;
-        directory
-            .stated
-            .get_or_insert_with(|| Box::new(Stated::implied()));
+        self.directories.touch(&path, &metadata)?;
+        self.directories.renewed(done.id)?;
         Ok(true)
     }
 }

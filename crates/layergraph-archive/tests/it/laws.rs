@@ -6,12 +6,16 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use layergraph_archive::{Ownership, unpack};
 use layergraph_fs::{Device, Dir, FileKind};
+use layergraph_tar::{Kind, NewMember};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::support::{apply, changes_between, listing_of, me, open, pack_of};
+use crate::support::{
+    Layer, apply, changes_between, listing_of, me, moment, open, options, pack_of, tree,
+};
 
 /// Few names, so that trees have much in common; `a-b` sorts between `a` and `a/b`.
 const NAMES: [&str; 5] = ["a", "b", "a-b", "\u{fc}", "x y"];
@@ -140,6 +144,110 @@ fn state(object: &Object, root: &Path) {
     dir.set_times(name, None, Some(time)).expect("it is ours");
 }
 
+/// An entry for one name, of one of few kinds.
+fn entry() -> impl Strategy<Value = Entry> {
+    let data = proptest::sample::select(vec!["", "one", "three", "content for more than a block"]);
+    let mode = proptest::sample::select(vec![0o644, 0o600, 0o4755, 0o2711, 0o400]);
+    let kind = prop_oneof![
+        8 => Just(Kind::File),
+        1 => Just(Kind::Symlink),
+        1 => Just(Kind::Fifo),
+    ];
+    (kind, data, mode, 0..2u32, any::<[bool; 4]>()).prop_map(
+        |(kind, data, mode, owner, [has_atime, has_xattr, has_acl, is_late])| Entry {
+            kind,
+            data,
+            mode,
+            owner,
+            atime: has_atime.then(moment),
+            mtime: moment() + Duration::from_nanos(is_late.into()),
+            xattrs: [(has_xattr, COMMENT), (has_acl, ACL)]
+                .into_iter()
+                .filter_map(|(has, xattr)| has.then_some(xattr))
+                .collect(),
+        },
+    )
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    kind: Kind,
+    data: &'static str,
+    mode: u32,
+    owner: u32,
+    atime: Option<SystemTime>,
+    mtime: SystemTime,
+    /// For a file.
+    xattrs: Vec<(&'static str, &'static [u8])>,
+}
+
+impl Entry {
+    fn add(&self, layer: &mut Layer) {
+        let member = layer.member(b"d/f", self.kind);
+        let is_file = self.kind == Kind::File;
+        let xattrs = self.xattrs.iter().filter(|_| is_file);
+        let xattrs: Vec<_> = xattrs
+            .map(|(key, value)| (key.as_bytes().to_vec(), value.to_vec()))
+            .collect();
+        let is_root = me().0 == 0;
+        let member = NewMember {
+            mode: self.mode,
+            uid: if is_root { self.owner } else { member.uid },
+            link: if self.kind == Kind::Symlink {
+                b"nowhere"
+            } else {
+                b""
+            },
+            mtime: self.mtime,
+            atime: self.atime,
+            xattrs: &xattrs,
+            ..member
+        };
+        let data = if is_file { self.data } else { "" };
+        layer.add(&member, data.as_bytes());
+    }
+}
+
+const COMMENT: (&str, &[u8]) = ("user.comment", b"1");
+
+/// An access control list for one more user: `u::rw-,u:12345:r--,g::r--,m::r--,o::---`
+/// (`posix_acl_xattr.h`).
+const ACL: (&str, &[u8]) = (
+    "system.posix_acl_access",
+    b"\x02\0\0\0\
+    \x01\0\x06\0\xff\xff\xff\xff\
+    \x02\0\x04\0\x39\x30\0\0\
+    \x04\0\x04\0\xff\xff\xff\xff\
+    \x10\0\x04\0\xff\xff\xff\xff\
+    \x20\0\0\0\xff\xff\xff\xff",
+);
+
+/// Applies entries for one name; returns the listing and when the object was last read, if the last
+/// entry states that.
+fn made_of(entries: &[Entry], squash: bool) -> (String, Option<SystemTime>) {
+    let directory = tree(&["d/"]);
+    let mut layer = Layer::new();
+    for entry in entries {
+        entry.add(&mut layer);
+    }
+    let mut options = options();
+    if squash {
+        options.ownership = Ownership::Squash;
+    }
+    let done = unpack(
+        &mut layer.finish().as_slice(),
+        &open(directory.path()),
+        &options,
+    );
+    done.expect("a good layer");
+    let path = directory.path().join("d/f");
+    let accessed = fs::symlink_metadata(path).expect("it was made").accessed();
+    let stated = entries.last().is_some_and(|entry| entry.atime.is_some());
+    let accessed = accessed.expect("a time");
+    assert!(stated || accessed > moment() + Duration::from_secs(1));
+    (listing_of(directory.path()), stated.then_some(accessed))
+}
+
 fn config() -> ProptestConfig {
     ProptestConfig {
         cases: 96,
@@ -164,6 +272,24 @@ proptest! {
         let (tree, empty) = (build(&objects), build(&[]));
         apply(&pack_of(tree.path(), None), empty.path()).expect("a layer of ours");
         prop_assert_eq!(listing_of(empty.path()), listing_of(tree.path()));
+    }
+
+    #[test]
+    fn of_several_entries_for_one_name_only_the_last_one_leaves_a_trace(
+        entries in vec((entry(), any::<bool>()), 1..6),
+        squash in any::<bool>(),
+    ) {
+        let mut entries = entries;
+        for at in 1..entries.len() {
+            // Often only what is not said of a new file differs.
+            if entries[at].1 {
+                let Entry { data, atime, mtime, .. } = entries[at].0;
+                entries[at].0 = Entry { data, atime, mtime, ..entries[at - 1].0.clone() };
+            }
+        }
+        let entries: Vec<Entry> = entries.into_iter().map(|(entry, _)| entry).collect();
+        let last = &entries[entries.len() - 1..];
+        prop_assert_eq!(made_of(&entries, squash), made_of(last, squash));
     }
 
     #[test]

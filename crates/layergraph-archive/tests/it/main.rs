@@ -1,5 +1,6 @@
 //! What the crate promises, tried on real trees and real archives.
 
+mod codec;
 mod laws;
 mod model;
 mod reference_layers;

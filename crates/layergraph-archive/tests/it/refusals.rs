@@ -14,7 +14,8 @@ use layergraph_tar::{Kind, NewMember};
 use tempfile::TempDir;
 
 use crate::support::{
-    Layer, apply, check_refused, check_unpack, layer, lines, listing_of, open, tree, view,
+    Layer, apply, apply_roots, check_refused, check_unpack, layer, lines, listing_of, open,
+    options, tree, view,
 };
 
 /// A tree inside a directory with things that must not change.
@@ -64,7 +65,7 @@ impl Sandbox {
     #[track_caller]
     fn check(&self, entries: &[&str]) -> Result<(), UnpackError> {
         let before = self.state();
-        let result = apply(&layer(entries), &self.root());
+        let result = apply_roots(&layer(entries), &self.root());
         assert_eq!(self.state(), before, "{entries:?}");
         result.map(drop)
     }
@@ -266,6 +267,31 @@ fn r32_each_limit_is_kept_and_named() {
 }
 
 #[test]
+fn r32_the_limit_of_memory_holds_within_one_entry() {
+    // Each file is in one directory, and a whiteout of the topmost has to do with all of them.
+    let (mut before, mut entries) = (Vec::new(), Vec::new());
+    for number in 0..100 {
+        let directory = format!("top/{number}{}", "/directory".repeat(30));
+        before.push(format!("{directory}/old = 1"));
+        entries.push(format!("{directory}/new = 1"));
+    }
+    let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+    let before: Vec<&str> = before.iter().map(String::as_str).collect();
+    let check = |entries: &[&str]| {
+        let directory = tree(&before);
+        let mut options = options();
+        options.limits.directory_bytes = 200 << 10;
+        let tar = layer(entries);
+        unpack(&mut tar.as_slice(), &open(directory.path()), &options)
+    };
+    check(&entries).expect("a hundred directories take little");
+    match check(&[&entries[..], &[".wh.top"]].concat()) {
+        Err(UnpackError::Limit { what, .. }) => assert!(what.contains("memory"), "{what}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn r41_a_device_0_0_is_refused() {
     let mut entries = Layer::new();
     let member = entries.member(b"gone", Kind::CharDevice);
@@ -329,5 +355,6 @@ fn sockets_are_left_out_of_a_layer_and_named() {
     );
     let packed = pack(&tree, &list, &mut Vec::new()).expect("the rest can be packed");
     assert_eq!(packed.sockets, [Path::new("socket")]);
-    assert_eq!(packed.entries, 1);
+    // The root is listed where it belongs to an ordinary user.
+    assert_eq!(packed.entries, list.len() as u64 - 1);
 }

@@ -5,12 +5,14 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use layergraph_archive::{
-    CompareOptions, UnpackError, UnpackOptions, Unpacked, View, changes, listing, pack, unpack,
+    CompareOptions, Ownership, UnpackError, UnpackOptions, Unpacked, View, changes, listing, pack,
+    unpack,
 };
 use layergraph_fs::Dir;
 use layergraph_tar::{Kind, NewMember, Writer};
@@ -122,6 +124,53 @@ pub(crate) fn apply(tar: &[u8], to: &Path) -> Result<Unpacked, UnpackError> {
     unpack(&mut &*tar, &open(to), &UnpackOptions::default())
 }
 
+/// How the user who runs the tests unpacks a layer of which something belongs to root, as do
+/// directories that only entries in them imply.
+pub(crate) fn options() -> UnpackOptions {
+    let mut options = UnpackOptions::default();
+    if me().0 != 0 {
+        options.ownership = Ownership::Squash;
+    }
+    options
+}
+
+/// Applies a layer of which something belongs to root.
+pub(crate) fn apply_roots(tar: &[u8], to: &Path) -> Result<Unpacked, UnpackError> {
+    unpack(&mut &*tar, &open(to), &options())
+}
+
+/// A layer during which something happens.
+pub(crate) struct Interrupted<'a, F> {
+    first: &'a [u8],
+    /// Runs when all of `first` has been unpacked.
+    then: Option<F>,
+    second: &'a [u8],
+}
+
+impl<'a, F: FnOnce()> Interrupted<'a, F> {
+    pub(crate) fn new(tar: &'a [u8], at: usize, then: F) -> Interrupted<'a, F> {
+        let (first, second) = tar.split_at(at);
+        let then = Some(then);
+        Interrupted {
+            first,
+            then,
+            second,
+        }
+    }
+}
+
+impl<F: FnOnce()> Read for Interrupted<'_, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.first.is_empty() {
+            return self.first.read(buffer);
+        }
+        if let Some(then) = self.then.take() {
+            then();
+        }
+        self.second.read(buffer)
+    }
+}
+
 /// Makes a tree of lines.
 pub(crate) fn tree(lines: &[&str]) -> TempDir {
     let directory = TempDir::new().expect("a temporary directory");
@@ -130,7 +179,7 @@ pub(crate) fn tree(lines: &[&str]) -> TempDir {
         std::os::unix::fs::PermissionsExt::from_mode(0o755),
     );
     set.expect("it is ours");
-    apply(&layer(lines), directory.path()).expect("a plain tree");
+    apply_roots(&layer(lines), directory.path()).expect("a plain tree");
     directory
 }
 
@@ -170,7 +219,7 @@ pub(crate) fn listing_of_view(view: &View) -> String {
 #[track_caller]
 pub(crate) fn check_unpack(before: &[&str], entries: &[&str], after: &[&str]) {
     let directory = tree(before);
-    apply(&layer(entries), directory.path()).expect("a good layer");
+    apply_roots(&layer(entries), directory.path()).expect("a good layer");
     assert_eq!(lines(directory.path()), after, "{before:?} and {entries:?}");
 }
 
