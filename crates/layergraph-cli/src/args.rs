@@ -1,11 +1,14 @@
 //! The arguments of the command, and what `--help` says of them.
 
+pub(crate) mod graph;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use layergraph_archive::Ownership;
+use layergraph::DriverChoice;
+use layergraph::archive::Ownership;
 
-/// Unpacks, packs and lists the layers of container images.
+/// Stores the layers of container images, and unpacks, packs and lists them.
 #[derive(Debug, Parser)]
 #[command(
     name = "layergraph",
@@ -15,13 +18,24 @@ use layergraph_archive::Ownership;
 )]
 #[command(after_help = EXIT_STATUS)]
 pub(crate) struct Args {
-    /// Print the result of unpack or pack as one JSON document on stdout.
-    #[arg(long, global = true)]
+    #[command(flatten)]
+    pub(crate) store: Store,
+
+    /// Print the result as one JSON document on stdout.
+    #[arg(long, global = true, help_heading = GLOBAL)]
     pub(crate) json: bool,
 
-    /// Print no notes on stderr, only warnings and errors.
-    #[arg(long, short, global = true)]
+    /// Print no notes on stderr, only warnings and errors; as --log warn.
+    #[arg(long, short, global = true, help_heading = GLOBAL)]
     pub(crate) quiet: bool,
+
+    /// How much is told on stderr.
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "LEVEL", default_value = "info")]
+    pub(crate) log: Level,
+
+    /// How it is told on stderr how far a long work has come.
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "HOW", default_value = "auto")]
+    pub(crate) progress: HowTold,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -32,13 +46,93 @@ Exit status:
   0  done
   1  failed
   2  wrong usage
-  3  a file or directory was not found
+  3  a node, a store, a file or a directory was not found
+  4  several ids begin so
+  5  a node has the id already
+  6  a node is in use: others build on it, or it is mounted
   7  the input was refused: a bad archive, a limit, a name that cannot be
+  8  the store is damaged, or the node is broken
   9  no space
   10 not permitted, or not supported here";
 
+/// Where the help of each command lists the options that all have.
+const GLOBAL: &str = "Global options";
+
+const WHERE: &str = "\
+Where the store is [default: $LAYERGRAPH_ROOT; else /var/lib/layergraph for root, \
+$XDG_DATA_HOME/layergraph for others]";
+
+/// Which store.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Store {
+    // The text names variables as a shell does, which no documentation of code would.
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR", help = WHERE)]
+    pub(crate) root: Option<PathBuf>,
+
+    /// Which driver keeps the trees of the store.
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "DRIVER", default_value = "auto")]
+    pub(crate) driver: DriverName,
+}
+
+/// Which driver keeps the trees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DriverName {
+    /// The one that the store has; for a new store the first that works here.
+    Auto,
+    /// Only what a layer changed, united by overlayfs.
+    Overlay,
+    /// A whole tree for each layer.
+    Vfs,
+}
+
+impl From<DriverName> for DriverChoice {
+    fn from(name: DriverName) -> DriverChoice {
+        match name {
+            DriverName::Auto => DriverChoice::Auto,
+            DriverName::Overlay => DriverChoice::Named("overlay".to_owned()),
+            DriverName::Vfs => DriverChoice::Named("vfs".to_owned()),
+        }
+    }
+}
+
+/// How much is told on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Level {
+    /// Why the command failed.
+    Error,
+    /// What went wrong without keeping the command from its work, too.
+    Warn,
+    /// What is good to know, too.
+    Info,
+}
+
+/// How it is told how far a work has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HowTold {
+    /// By a bar if stderr is a terminal and nobody wants quiet, else not.
+    Auto,
+    /// By a bar.
+    Bar,
+    /// By JSON documents, one a line, as Docker's API sent them.
+    Json,
+    /// Not at all.
+    None,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Register(graph::Register),
+    Layers(graph::Layers),
+    Tree(graph::Tree),
+    History(graph::History),
+    RawJson(graph::RawJson),
+    Digest(graph::Digest),
+    Changes(graph::Changes),
+    DiffSize(graph::DiffSize),
+    ExportLayer(graph::ExportLayer),
+    RmLayer(graph::RmLayer),
+    Mount(graph::Mount),
+    Unmount(graph::Unmount),
     Unpack(Unpack),
     Pack(Pack),
     Listing(Listing),

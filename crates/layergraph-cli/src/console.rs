@@ -1,35 +1,55 @@
 //! What is said beside the result: notes and warnings on stderr.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
-use layergraph_archive::Ownership;
+use layergraph::archive::Ownership;
 use nix::unistd::Uid;
 
-use crate::args::HowOwned;
+use crate::args::{HowOwned, HowTold, Level};
+use crate::progress::Teller;
 use crate::report::{chain, printable};
 
 /// Where notes and warnings go.
 #[derive(Debug)]
 pub(crate) struct Console {
-    quiet: bool,
+    level: Level,
+    progress: HowTold,
 }
 
 impl Console {
-    pub(crate) fn new(quiet: bool) -> Console {
-        Console { quiet }
+    pub(crate) fn new(level: Level, progress: HowTold) -> Console {
+        Console { level, progress }
     }
 
     /// Says something that is good to know, unless nobody wants to.
     pub(crate) fn note(&self, text: &str) {
-        if !self.quiet {
+        if self.level >= Level::Info {
             say(&format!("layergraph: note: {}", printable(text)));
         }
     }
 
     /// Says, to the quiet as well, what went wrong without keeping the command from its work.
-    pub(crate) fn warn(attempted: &str, error: &(dyn std::error::Error + 'static)) {
-        let text = format!("{attempted}: {}", chain(error));
-        say(&format!("layergraph: warning: {}", printable(&text)));
+    pub(crate) fn warn(&self, attempted: &str, error: &(dyn std::error::Error + 'static)) {
+        self.caution(&format!("{attempted}: {}", chain(error)));
+    }
+
+    /// Says, to the quiet as well, what should not be.
+    pub(crate) fn caution(&self, text: &str) {
+        if self.level >= Level::Warn {
+            say(&format!("layergraph: warning: {}", printable(text)));
+        }
+    }
+
+    /// Returns who tells how far a work has come.
+    pub(crate) fn progress(&self) -> Teller {
+        match self.progress {
+            HowTold::Auto if self.level >= Level::Info && io::stderr().is_terminal() => {
+                Teller::bar()
+            }
+            HowTold::Auto | HowTold::None => Teller::nobody(),
+            HowTold::Bar => Teller::bar(),
+            HowTold::Json => Teller::json(),
+        }
     }
 
     /// Returns the ownership that was asked for, else the one for this user, and says so where

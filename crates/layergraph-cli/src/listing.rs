@@ -2,7 +2,7 @@
 
 use std::io::{BufWriter, Write};
 
-use layergraph_archive::{View, listing};
+use layergraph::archive::{View, listing};
 
 use crate::args;
 use crate::output::stdout;
@@ -13,7 +13,7 @@ pub(crate) fn run(args: &args::Listing, json: bool) -> Result<(), Failure> {
     attempt(args, json).map_err(|why| Failure {
         attempted: format!("list {}", args.dir.display()),
         hint: why.hint(),
-        why,
+        why: why.into(),
     })
 }
 

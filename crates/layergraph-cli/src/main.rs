@@ -7,11 +7,25 @@
 
 mod args;
 mod console;
+mod export;
+mod forest;
+mod history;
+mod layers;
 mod listing;
+mod mount;
+mod node;
 mod output;
 mod pack;
 mod place;
+mod progress;
+mod register;
+mod remove;
 mod report;
+mod size;
+mod status;
+mod store;
+mod table;
+mod tree;
 mod unpack;
 
 use std::io;
@@ -21,7 +35,7 @@ use clap::Parser;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, Level};
 use crate::console::Console;
 use crate::report::{Failure, Why};
 
@@ -31,7 +45,12 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => return report::usage(&error),
     };
-    let console = Console::new(args.quiet);
+    let level = if args.quiet {
+        args.log.min(Level::Warn)
+    } else {
+        args.log
+    };
+    let console = Console::new(level, args.progress);
     match limited.and_then(|()| run(&args, &console)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
@@ -39,10 +58,24 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Args, console: &Console) -> Result<(), Failure> {
+    let Args { store, json, .. } = args;
+    let json = *json;
     match &args.command {
-        Command::Unpack(command) => unpack::run(command, args.json, console),
-        Command::Pack(command) => pack::run(command, args.json, console),
-        Command::Listing(command) => listing::run(command, args.json),
+        Command::Register(command) => register::run(command, store, json, console),
+        Command::Layers(command) => layers::run(command, store, json, console),
+        Command::Tree(command) => tree::run(command, store, json, console),
+        Command::History(command) => history::run(command, store, json, console),
+        Command::RawJson(command) => node::raw_json(command, store, console),
+        Command::Digest(command) => node::print_or_set_digest(command, store, json, console),
+        Command::Changes(command) => node::changes(command, store, json, console),
+        Command::DiffSize(command) => node::diff_size(command, store, json, console),
+        Command::ExportLayer(command) => export::run(command, store, json, console),
+        Command::RmLayer(command) => remove::run(command, store, json, console),
+        Command::Mount(command) => mount::run(command, store, json, console),
+        Command::Unmount(command) => mount::unmount(command, store, console),
+        Command::Unpack(command) => unpack::run(command, json, console),
+        Command::Pack(command) => pack::run(command, json, console),
+        Command::Listing(command) => listing::run(command, json),
     }
 }
 
@@ -54,7 +87,7 @@ fn survive_limits() -> Result<(), Failure> {
     signals.add(Signal::SIGXFSZ);
     let block = |errno: nix::errno::Errno| Failure {
         attempted: "block the signal SIGXFSZ".to_owned(),
-        why: Why::System(io::Error::from(errno)),
+        why: Why::System(io::Error::from(errno)).into(),
         hint: None,
     };
     signals.thread_block().map_err(block)?;

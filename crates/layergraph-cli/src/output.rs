@@ -6,12 +6,12 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use layergraph_fs::{AtomicFile, Durability};
+use layergraph::fs::{AtomicFile, Durability};
 use serde::Serialize;
 
 use crate::console::Console;
 use crate::place::{Place, argument, tree_around};
-use crate::report::Why;
+use crate::report::{Why, is_plain};
 
 /// The mode of a file that is made, less the umask.
 const MODE: u32 = 0o644;
@@ -107,11 +107,21 @@ pub(crate) fn stdout() -> Result<File, Why> {
     handle.map(File::from).map_err(Why::Output)
 }
 
+/// Prints a result as it is.
+pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Why> {
+    stdout()?.write_all(bytes).map_err(Why::Output)
+}
+
+/// Prints a result of one line.
+pub(crate) fn print_line(line: &str) -> Result<(), Why> {
+    print_bytes(format!("{line}\n").as_bytes())
+}
+
 /// Prints the one JSON document of `--json`.
 pub(crate) fn print_json(document: &impl Serialize) -> Result<(), Why> {
     let mut text = serde_json::to_vec(document).map_err(|error| Why::Output(error.into()))?;
     text.push(b'\n');
-    stdout()?.write_all(&text).map_err(Why::Output)
+    print_bytes(&text)
 }
 
 /// A path in JSON: lossily as text, and exactly where that is not the same.
@@ -123,7 +133,7 @@ pub(crate) struct JsonPath {
 }
 
 impl JsonPath {
-    /// Prints a path within a tree, whose root is `/`.
+    /// Prints a path of the machine, or within a tree, whose root is `/`.
     pub(crate) fn in_tree(path: &Path) -> JsonPath {
         let path = Path::new("/").join(path);
         let bytes = path.as_os_str().as_bytes();
@@ -132,6 +142,27 @@ impl JsonPath {
             path_b64: path.to_str().is_none().then(|| base64(bytes)),
         }
     }
+}
+
+/// Prints a name in one line: unusual bytes as `\xHH`.
+pub(crate) fn escaped(name: &[u8]) -> String {
+    let mut text = String::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        for char in chunk.valid().chars() {
+            if char == '\\' || !is_plain(char) {
+                let mut bytes = [0; 4];
+                text.extend(char.encode_utf8(&mut bytes).bytes().map(escape));
+            } else {
+                text.push(char);
+            }
+        }
+        text.extend(chunk.invalid().iter().copied().map(escape));
+    }
+    text
+}
+
+fn escape(byte: u8) -> String {
+    format!("\\x{byte:02x}")
 }
 
 /// Prints bytes in base64 with padding (RFC 4648, section 4).
@@ -175,6 +206,19 @@ mod tests {
             assert_eq!(base64(bytes.as_bytes()), text);
         }
         assert_eq!(base64(&[0xff, 0xfe, 0xfd]), "//79");
+    }
+
+    #[test]
+    fn a_name_is_one_line_and_says_exactly_what_it_is() {
+        for (name, text) in [
+            (&b"a b/\xc3\xa9"[..], "a b/\u{e9}"),
+            (b"a\nb", "a\\x0ab"),
+            (b"a\\b", "a\\x5cb"),
+            (b"\xff\xc3", "\\xff\\xc3"),
+            (b"\xe2\x80\xae", "\\xe2\\x80\\xae"),
+        ] {
+            assert_eq!(escaped(name), text);
+        }
     }
 
     #[test]

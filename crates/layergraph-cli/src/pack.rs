@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use layergraph_archive::{CompareOptions, View, changes, pack};
+use layergraph::archive::{CompareOptions, Packed, View, changes, pack};
 use serde::Serialize;
 
 use crate::args;
@@ -26,18 +26,12 @@ pub(crate) fn run(args: &args::Pack, json: bool, console: &Console) -> Result<()
             None => format!("pack {}", args.dir.display()),
         },
         hint: why.hint(),
-        why,
+        why: why.into(),
     })
 }
 
 fn attempt(args: &args::Pack, json: bool, console: &Console) -> Result<(), Why> {
-    let file = args
-        .output
-        .as_deref()
-        .filter(|file| *file != Path::new("-"));
-    if json && file.is_none() {
-        return Err(Why::Usage("--json needs -o FILE: the layer takes stdout"));
-    }
+    let file = output_file(args.output.as_deref(), json)?;
     let consequence = "what has no recorded owner is packed as root's";
     let ownership = console.ownership(args.ownership, consequence);
     let open = |path: &Path| -> Result<View, Why> {
@@ -56,6 +50,20 @@ fn attempt(args: &args::Pack, json: bool, console: &Console) -> Result<(), Why> 
     let packed = pack(&tree, &changes, &mut output)?;
     output.finish()?;
 
+    tell(&packed, json, console)
+}
+
+/// Returns the file that `-o` names, if it names one, with which `--json` may be given.
+pub(crate) fn output_file(output: Option<&Path>, json: bool) -> Result<Option<&Path>, Why> {
+    let file = output.filter(|file| *file != Path::new("-"));
+    if json && file.is_none() {
+        return Err(Why::Usage("--json needs -o FILE: the layer takes stdout"));
+    }
+    Ok(file)
+}
+
+/// Says what was packed.
+pub(crate) fn tell(packed: &Packed, json: bool, console: &Console) -> Result<(), Why> {
     for socket in &packed.sockets {
         console.note(&format!("left out the socket {}", socket.display()));
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use layergraph_fs::{Dir, FsError};
+use layergraph::fs::{Dir, FsError};
 
 use crate::console::{Console, count};
 use crate::report::Why;
@@ -66,13 +66,13 @@ impl Place {
     /// Removes what killed runs left beside the place. What cannot be removed is no reason to stop.
     pub(crate) fn sweep(&self, console: &Console) {
         let shown = self.parent.path().display();
-        match layergraph_fs::sweep(&self.parent) {
+        match layergraph::fs::sweep(&self.parent) {
             Ok(0) => {}
             Ok(number) => {
                 let what = count(number as u64, "leftover", "leftovers");
                 console.note(&format!("removed {what} of killed runs in {shown}"));
             }
-            Err(error) => Console::warn(&format!("remove leftovers in {shown}"), &error),
+            Err(error) => console.warn(&format!("remove leftovers in {shown}"), &error),
         }
     }
 }

@@ -1,6 +1,4 @@
-//! Errors as the user sees them: one line, a hint where one is known, and the exit status.
-//!
-//! The status follows from the exact errors of the libraries, never from their texts.
+//! Errors as the user sees them: one line, and a hint where one is known.
 
 use std::error::Error;
 use std::io;
@@ -8,37 +6,29 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use layergraph_archive::codec::CodecError;
-use layergraph_archive::listing::ListingError;
-use layergraph_archive::{PackError, UnpackError};
-use layergraph_fs::FsError;
-use layergraph_tar::{TarError, WriteError};
+use layergraph::archive::codec::CodecError;
+use layergraph::archive::listing::ListingError;
+use layergraph::archive::{PackError, UnpackError};
+use layergraph::digest::ParseChecksumError;
+use layergraph::fs::FsError;
+use layergraph::tar::TarError;
+use layergraph::truncindex::LookupError;
+use layergraph::{
+    DriverError, DriverErrorKind, FormatError, GraphError, GraphErrorKind, NodeId, OpenError,
+};
 use nix::errno::Errno;
 
 use crate::console::say;
+use crate::status::Status;
 
-/// How the command ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Status {
-    Failed = 1,
-    Usage = 2,
-    NotFound = 3,
-    Refused = 7,
-    NoSpace = 9,
-    NotPermitted = 10,
-}
-
-impl From<Status> for ExitCode {
-    fn from(status: Status) -> ExitCode {
-        ExitCode::from(status as u8)
-    }
-}
+const WHAT_IS_THERE: &str = "layergraph layers lists what is there";
+const MORE_DIGITS: &str = "give more digits of the id";
 
 /// What the command did not do.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) attempted: String,
-    pub(crate) why: Why,
+    pub(crate) why: Box<Why>,
     pub(crate) hint: Option<String>,
 }
 
@@ -72,6 +62,34 @@ pub(crate) enum Why {
     /// The result could not be written.
     #[error("cannot write the result")]
     Output(#[source] io::Error),
+    /// The image JSON is none.
+    #[error("cannot take the image JSON {}", path.display())]
+    ImageJson {
+        path: PathBuf,
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// No id could be meant.
+    #[error("'{text}' is no id, nor the beginning of one")]
+    NoId { text: String },
+    /// No node is meant, or several.
+    #[error(transparent)]
+    Lookup(LookupError),
+    /// A digest would not be one of 2015.
+    #[error(transparent)]
+    Checksum(ParseChecksumError),
+    /// A node is to be removed and another one that builds on it is not.
+    #[error("{child} builds on {id}")]
+    HasChildren { id: NodeId, child: NodeId },
+    /// Nothing of the store is mounted where it was said to be.
+    #[error("nothing of the store is mounted there")]
+    NotMounted,
+    /// The store could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    #[error(transparent)]
+    Driver(#[from] DriverError),
     /// A call that is about the process itself failed.
     #[error(transparent)]
     System(io::Error),
@@ -82,7 +100,7 @@ impl Failure {
     pub(crate) fn report(&self) -> ExitCode {
         // Who reads our output has had enough of it. That is no news to anybody.
         if !self.why.is_broken_pipe() {
-            let line = format!("layergraph: {}: {}", self.attempted, chain(&self.why));
+            let line = format!("layergraph: {}: {}", self.attempted, chain(&*self.why));
             say(&printable(&line));
             if let Some(hint) = &self.hint {
                 say(&printable(&format!("hint: {hint}")));
@@ -93,60 +111,88 @@ impl Failure {
 }
 
 impl Why {
-    pub(crate) fn status(&self) -> Status {
-        match self {
-            Why::Usage(_) => Status::Usage,
-            Why::Unsupported(_) => Status::NotPermitted,
-            Why::NoDirectory { .. } => Status::NotFound,
-            Why::Argument(error) if errno(error) == Some(Errno::ENOENT) => Status::NotFound,
-            Why::Argument(error)
-            | Why::Fs(error)
-            | Why::Pack(PackError::Fs(error))
-            | Why::Listing(ListingError::Fs(error)) => of_fs(error),
-            Why::Unpack(error) => of_unpack(error),
-            Why::Pack(PackError::Name { .. }) => Status::Refused,
-            Why::Pack(PackError::Write { source, .. }) => match source {
-                WriteError::Write(error) | WriteError::Data(error) => of_io(error),
-                WriteError::Member { .. } => Status::Refused,
-                _ => Status::Failed,
+    /// Returns what may help, whatever was attempted.
+    pub(crate) fn hint(&self) -> Option<String> {
+        let known = self.hint_of_kind();
+        known.or_else(|| self.hint_of_cause()).map(str::to_owned)
+    }
+
+    /// Returns what may help with what was asked for.
+    fn hint_of_kind(&self) -> Option<&'static str> {
+        Some(match self {
+            Why::NoDirectory { .. } => "make it first",
+            Why::NoId { .. } | Why::Lookup(LookupError::NotFound { .. }) => WHAT_IS_THERE,
+            Why::Lookup(LookupError::Ambiguous { .. }) => MORE_DIGITS,
+            Why::HasChildren { .. } => "remove that one as well, or give --force",
+            Why::NotMounted => "give the path that mount printed, and the store's --root",
+            Why::Open(error) => match error {
+                OpenError::NoStore { .. } => {
+                    "register makes a store; --root says where another one is"
+                }
+                OpenError::Format(FormatError::Version { .. } | FormatError::Feature { .. }) => {
+                    "a later version of layergraph opens it"
+                }
+                OpenError::Format(FormatError::Driver { .. }) => "leave out --driver",
+                _ => return None,
             },
-            Why::Layer(error)
-            | Why::Listing(ListingError::Write(error))
-            | Why::Output(error)
-            | Why::System(error) => of_io(error),
-            // The tree changed while it was packed.
-            Why::Pack(_) | Why::Listing(_) => Status::Failed,
+            Why::Graph(error) => match error.kind() {
+                GraphErrorKind::NotFound => WHAT_IS_THERE,
+                GraphErrorKind::Ambiguous => MORE_DIGITS,
+                GraphErrorKind::AlreadyExists => "give another --id, or none for a random one",
+                _ => return None,
+            },
+            _ => return None,
+        })
+    }
+
+    /// Returns what may help with what lies below.
+    fn hint_of_cause(&self) -> Option<&'static str> {
+        if let Some(PackError::Name { .. }) = self.pack_error() {
+            return Some(
+                "rename or remove it: names that begin with .wh. stand for what a layer removes",
+            );
+        }
+        match self.unpack_error() {
+            Some(UnpackError::Tar(TarError::Header { position: 0, .. })) => {
+                return Some("check that it is a tar, plain or packed by gzip, zstd, xz or bzip2");
+            }
+            Some(UnpackError::Limit { .. } | UnpackError::Tar(TarError::Limit { .. })) => {
+                return Some("no layer of a real image needs that much");
+            }
+            _ => {}
+        }
+        Some(match (self.codec_error(), self.errno()) {
+            (Some(CodecError::Memory { .. }), _) => {
+                "pack it again for less memory, as by xz -8 or zstd -19"
+            }
+            (Some(CodecError::Truncated { .. } | CodecError::Damaged { .. }), _) => {
+                "fetch the layer again: it is damaged"
+            }
+            (_, Some(Errno::EFBIG)) => "raise the limit of file sizes (ulimit -f)",
+            (_, Some(Errno::EMFILE)) => "raise the limit of open files (ulimit -n)",
+            (_, Some(Errno::ENOSPC)) => "free some space, or inodes (df -h, df -i)",
+            (_, Some(Errno::EDQUOT)) => "the user's quota is used up (quota)",
+            _ => return None,
+        })
+    }
+
+    fn pack_error(&self) -> Option<&PackError> {
+        match self {
+            Why::Pack(error) => Some(error),
+            _ => causes(self).find_map(|error| error.downcast_ref()),
         }
     }
 
-    /// Returns what may help, whatever was attempted.
-    pub(crate) fn hint(&self) -> Option<String> {
-        let hint = match self {
-            Why::NoDirectory { .. } => "make it first",
-            Why::Pack(PackError::Name { .. }) => {
-                "rename or remove it: names that begin with .wh. stand for what a layer removes"
-            }
-            Why::Unpack(UnpackError::Tar(TarError::Header { position: 0, .. })) => {
-                "check that it is a tar, plain or packed by gzip, zstd, xz or bzip2"
-            }
-            Why::Unpack(UnpackError::Limit { .. } | UnpackError::Tar(TarError::Limit { .. })) => {
-                "no layer of a real image needs that much"
-            }
-            _ => match (self.codec_error(), self.errno()) {
-                (Some(CodecError::Memory { .. }), _) => {
-                    "pack it again for less memory, as by xz -8 or zstd -19"
-                }
-                (Some(CodecError::Truncated { .. } | CodecError::Damaged { .. }), _) => {
-                    "fetch the layer again: it is damaged"
-                }
-                (_, Some(Errno::EFBIG)) => "raise the limit of file sizes (ulimit -f)",
-                (_, Some(Errno::EMFILE)) => "raise the limit of open files (ulimit -n)",
-                (_, Some(Errno::ENOSPC)) => "free some space, or inodes (df -h, df -i)",
-                (_, Some(Errno::EDQUOT)) => "the user's quota is used up (quota)",
-                _ => return None,
-            },
-        };
-        Some(hint.to_owned())
+    fn unpack_error(&self) -> Option<&UnpackError> {
+        match self {
+            Why::Unpack(error) => Some(error),
+            _ => causes(self).find_map(|error| error.downcast_ref()),
+        }
+    }
+
+    /// Tells whether the driver refused what it was asked for, for this reason.
+    pub(crate) fn is_of_driver(&self, kind: DriverErrorKind) -> bool {
+        matches!(self, Why::Driver(error) if error.kind() == kind)
     }
 
     fn is_broken_pipe(&self) -> bool {
@@ -166,79 +212,10 @@ impl Why {
     }
 }
 
-fn of_unpack(error: &UnpackError) -> Status {
-    match error {
-        UnpackError::Tar(TarError::Read { source, .. } | TarError::Tap { source, .. }) => {
-            of_io(source)
-        }
-        UnpackError::Tar(TarError::Stopped) => Status::Failed,
-        UnpackError::Fs(error) => of_fs(error),
-        UnpackError::Entry { source, .. } => of_entry(source),
-        // Everything else is something about the layer.
-        _ => Status::Refused,
-    }
-}
-
-/// The status for a call that an entry of a layer asked for.
-fn of_entry(error: &FsError) -> Status {
-    match errno(error) {
-        // Owners that a user namespace does not map.
-        Some(Errno::EINVAL) if error.call().starts_with("fchown") => Status::NotPermitted,
-        // The entry wants what no file system gives: a name too long, a file as a directory, links
-        // in a circle, an attribute too large.
-        Some(
-            Errno::E2BIG
-            | Errno::EINVAL
-            | Errno::EISDIR
-            | Errno::ELOOP
-            | Errno::EMLINK
-            | Errno::ENAMETOOLONG
-            | Errno::ENOTDIR
-            | Errno::ERANGE,
-        ) => Status::Refused,
-        _ => of_fs(error),
-    }
-}
-
-fn of_fs(error: &FsError) -> Status {
-    errno(error).map_or(Status::Failed, of_errno)
-}
-
-fn of_io(error: &io::Error) -> Status {
-    if let Some(code) = error.raw_os_error() {
-        return of_errno(Errno::from_raw(code));
-    }
-    let inner = error.get_ref();
-    if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<FsError>()) {
-        return of_fs(error);
-    }
-    match inner.and_then(|inner| inner.downcast_ref()) {
-        Some(CodecError::NotBuilt { .. }) => Status::NotPermitted,
-        Some(_) => Status::Refused,
-        None => Status::Failed,
-    }
-}
-
-fn of_errno(errno: Errno) -> Status {
-    match errno {
-        Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG => Status::NoSpace,
-        Errno::EPERM
-        | Errno::EACCES
-        | Errno::EROFS
-        | Errno::EBUSY
-        | Errno::EXDEV
-        | Errno::ENOSYS
-        | Errno::EOPNOTSUPP => Status::NotPermitted,
-        _ => Status::Failed,
-    }
-}
-
-fn errno(error: &FsError) -> Option<Errno> {
-    error.errno().map(Errno::from_raw)
-}
-
 /// Returns an error and its causes, outermost first.
-fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+pub(crate) fn causes<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     let mut causes = vec![error];
     let mut last = error;
     while let Some(source) = last.source() {
@@ -276,15 +253,21 @@ fn own_text(error: &(dyn Error + 'static)) -> String {
 pub(crate) fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for char in text.chars() {
-        // Marks that turn the direction of writing make a name look like another one.
-        let turns = matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if char.is_control() || turns {
-            safe.extend(char.escape_default());
-        } else {
+        if is_plain(char) {
             safe.push(char);
+        } else {
+            safe.extend(char.escape_default());
         }
     }
     safe
+}
+
+/// Tells whether a character shows as itself: it neither controls a terminal, nor turns the
+/// direction of writing, by which a name looks like another one.
+pub(crate) fn is_plain(char: char) -> bool {
+    let turns =
+        matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !char.is_control() && !turns
 }
 
 /// Prints what clap says: help on stdout, and what is wrong with the arguments in our form.

@@ -5,9 +5,9 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use layergraph_archive::codec::{Codec, DecodeOptions, decode};
-use layergraph_archive::{Ownership, UnpackOptions, Unpacked, unpack, unpack_atomic};
-use layergraph_fs::{Dir, Durability};
+use layergraph::archive::codec::{Codec, DecodeOptions, Decoder, decode};
+use layergraph::archive::{Ownership, UnpackOptions, Unpacked, unpack, unpack_atomic};
+use layergraph::fs::{Dir, Durability};
 use nix::errno::Errno;
 use nix::unistd::Uid;
 use serde::Serialize;
@@ -16,7 +16,8 @@ use crate::args;
 use crate::console::{Console, count};
 use crate::output::print_json;
 use crate::place::{Place, argument, open_dir};
-use crate::report::{Failure, Status, Why};
+use crate::report::{Failure, Why};
+use crate::status::Status;
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -38,7 +39,7 @@ pub(crate) fn run(args: &args::Unpack, json: bool, console: &Console) -> Result<
             format!("unpack {layer} to {dir}")
         },
         hint: hint(&why, args, ownership),
-        why,
+        why: why.into(),
     })
 }
 
@@ -53,7 +54,7 @@ fn attempt(
     let mut layer = decode(layer, &DECODING).map_err(Why::Layer)?;
     let mut options = UnpackOptions::default();
     options.ownership = ownership;
-    options.limits.directory_bytes = directory_bytes(layer.codec());
+    options.limits.directory_bytes = divide_memory(&mut layer).map_err(Why::Layer)?;
     let done = match way {
         Way::InPlace(dir) => unpack(&mut layer, &dir, &options)?,
         Way::AtOnce(place) => {
@@ -61,7 +62,7 @@ fn attempt(
             let Place { parent, name, .. } = &place;
             let replaced = unpack_atomic(&mut layer, parent, name, &options, Durability::None)?;
             if let Some(error) = &replaced.leftover {
-                Console::warn("the old directory was not removed", error);
+                console.warn("the old directory was not removed", error);
             }
             replaced.unpacked
         }
@@ -82,7 +83,8 @@ fn is_stdin(layer: &Path) -> bool {
     layer == Path::new("-")
 }
 
-fn open_layer(layer: &Path) -> Result<File, Why> {
+/// Opens the layer that an argument names.
+pub(crate) fn open_layer(layer: &Path) -> Result<File, Why> {
     if is_stdin(layer) {
         let handle = io::stdin().as_fd().try_clone_to_owned();
         return handle.map(File::from).map_err(Why::Layer);
@@ -90,24 +92,39 @@ fn open_layer(layer: &Path) -> Result<File, Why> {
     File::open(layer).map_err(|error| argument("open", layer, error))
 }
 
+/// How much memory the decoder and the records of directories may take, so that no layer makes the
+/// command need more than 64 MiB.
+///
+/// Everything else takes 6 MiB, and 16 MiB more for an entry that has as many attributes as its
+/// headers can hold, and a map of as many segments.
+const MEMORY: u64 = 42 << 20;
+
 /// How layers are decoded: with room for a window of 32 MiB, as `xz -8` and `zstd --ultra -20` use.
 const DECODING: DecodeOptions = DecodeOptions {
-    memory: 34 << 20,
+    memory: 33 << 20,
     output: None,
 };
 
-/// How much the records of directories may take, so that no layer makes the command need more than
-/// 64 MiB.
-///
-/// As measured, the records take at most 1.6 times what is counted, a decoder with a window what
-/// [`DECODING`] allows and one without 4 MiB, and everything else 3 MiB.
-fn directory_bytes(codec: Codec) -> usize {
-    match codec {
-        // About 200,000 directories.
-        Codec::None | Codec::Gzip | Codec::Bzip2 => 35 << 20,
-        // About 90,000.
-        _ => 14 << 20,
-    }
+/// Enough for a window of 8 MiB, as all usual levels use.
+const USUAL: u64 = 9 << 20;
+
+/// More than what a member needs that is small, whatever the level.
+const SMALL: u64 = 2 << 20;
+
+/// Divides [`MEMORY`]: grants the decoder what the layer needs, and returns how much the records of
+/// its directories may take. With a usual window that is enough for 400,000 of them, with the
+/// largest for 100,000.
+fn divide_memory(layer: &mut Decoder<File>) -> io::Result<usize> {
+    let needed = layer.memory_needed()?;
+    let granted = match layer.codec() {
+        // zstd:chunked, of which each file is a frame, begins with a small one, and that says
+        // nothing of the others.
+        Codec::Zstd if needed < SMALL => DECODING.memory,
+        Codec::Zstd | Codec::Xz => needed.max(USUAL),
+        _ => needed,
+    };
+    layer.limit_memory(granted);
+    Ok(usize::try_from(MEMORY - granted).unwrap_or(usize::MAX))
 }
 
 /// How the layer gets into the directory.

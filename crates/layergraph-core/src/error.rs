@@ -70,8 +70,9 @@ impl GraphError {
         matches!(self.kind, NotFound | Ambiguous | Damaged | InvalidId)
     }
 
-    /// Tells whether the disk may not be written to, which a reader can live with.
-    pub(crate) fn is_read_only(&self) -> bool {
+    /// Tells whether the disk takes nothing, which a reader can live with: it may not be written to,
+    /// or is full.
+    pub(crate) fn is_about_writing(&self) -> bool {
         let source = self
             .source
             .as_deref()
@@ -79,9 +80,17 @@ impl GraphError {
         source.is_some_and(|error| {
             matches!(
                 error.kind(),
-                ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied
+                ErrorKind::ReadOnlyFilesystem
+                    | ErrorKind::PermissionDenied
+                    | ErrorKind::StorageFull
+                    | ErrorKind::QuotaExceeded
             )
         })
+    }
+
+    /// There is no node of this whole name.
+    pub(crate) fn no_such(id: &str) -> GraphError {
+        GraphError::new(GraphErrorKind::NotFound, format!("no such id: {id}"))
     }
 
     pub(crate) fn invalid_id(error: &InvalidId) -> GraphError {

@@ -4,13 +4,13 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-use layergraph_archive::{Change, CompareOptions, Packed};
+use layergraph_archive::{Change, Packed};
 use layergraph_driver::{LayerId, naive};
 use layergraph_fs::{NewFile, Staging};
 use layergraph_image::NodeId;
 
 use crate::error::Attempted;
-use crate::graph::{Graph, STAGING};
+use crate::graph::Graph;
 use crate::node::Node;
 use crate::progress::{Meter, Progress, Task};
 use crate::{GraphError, GraphErrorKind, Result};
@@ -26,22 +26,29 @@ impl Graph {
 
     /// Lists what makes the tree of `node` of that of `against`.
     pub fn changes_against(&self, node: &Node, against: &Node) -> Result<Vec<Change>> {
-        let (upper, lower) = (self.view(&node.id())?, self.view(&against.id())?);
-        layergraph_archive::changes(&upper, Some(&lower), &CompareOptions::default())
-            .attempted(|| format!("cannot compare {} with {}", node.id(), against.id()))
+        let (upper, lower) = (LayerId::from(node.id()), LayerId::from(against.id()));
+        let compared = || format!("cannot compare image {upper} with {lower}");
+        self.read_whole(&[&upper, &lower], compared, || {
+            self.driver
+                .changes(&upper, Some(&lower))
+                .attempted(compared)
+        })
     }
 
     pub(crate) fn changes_of(&self, id: &NodeId, parent: &str) -> Result<Vec<Change>> {
         let compared = || format!("cannot find the changes of image {id}");
-        let against = if parent.is_empty() {
-            None
-        } else {
-            let parent = self.parent_tree(parent);
-            Some(parent.map_err(|error| GraphError::new(error.kind(), compared()).because(error))?)
-        };
-        self.driver
-            .changes(&LayerId::from(*id), against.as_ref())
-            .attempted(compared)
+        let id = LayerId::from(*id);
+        if parent.is_empty() {
+            return self.read_whole(&[&id], compared, || {
+                self.driver.changes(&id, None).attempted(compared)
+            });
+        }
+        let parent = self
+            .parent_tree(parent)
+            .map_err(|error| GraphError::new(error.kind(), compared()).because(error))?;
+        self.read_whole(&[&id, &parent], compared, || {
+            self.driver.changes(&id, Some(&parent)).attempted(compared)
+        })
     }
 
     /// Returns the layer of a parent, which may be written down as a prefix of a node's id.
@@ -67,12 +74,14 @@ impl Graph {
     ///
     /// After an error what was written is incomplete.
     pub fn tar_layer(&self, node: &Node, out: &mut dyn Write) -> Result<Packed> {
-        let changes = self.changes(node)?;
         let failed = || format!("cannot export the layer of image {}", node.id());
         let id = LayerId::from(node.id());
-        naive::pack(&*self.driver, &id, &changes, out)
-            .attempted(failed)?
-            .map_err(|error| GraphError::new(GraphErrorKind::Failed, failed()).because(error))
+        self.read_whole(&[&id], failed, || {
+            let changes = self.changes(node)?;
+            naive::pack(&*self.driver, &id, &changes, out)
+                .attempted(failed)?
+                .map_err(|error| GraphError::new(GraphErrorKind::Failed, failed()).because(error))
+        })
     }
 
     /// Writes the layer of the node whose id is, or alone begins with, `name` to a temporary file,
@@ -86,11 +95,7 @@ impl Graph {
     ) -> Result<TempArchive> {
         let node = self.get(name)?;
         let made = || format!("cannot buffer the layer of image {}", node.id());
-        let home = self
-            .dir
-            .ensure_dir(OsStr::new(STAGING), 0o700)
-            .attempted(made)?;
-        let staging = Staging::new(&home).attempted(made)?;
+        let staging = Staging::new(&self.staging()?).attempted(made)?;
         let layer = OsStr::new("layer.tar");
         let file = staging.dir().create_file(layer, 0o600).attempted(made)?;
         let task = Task {

@@ -1,10 +1,11 @@
 //! The files of a node: `json`, `layersize`, `checksum`, as the original wrote them.
 
 use std::ffi::OsStr;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
+use std::path::Path;
 
 use layergraph_digest::{Checksum, parse_checksum};
-use layergraph_fs::{Dir, Durability, FsError, write_atomic};
+use layergraph_fs::{Dir, Durability, FsError, RenameMode, Staging};
 use layergraph_image::NodeId;
 use layergraph_image::v1::{Image, MAX_BYTES};
 
@@ -23,17 +24,36 @@ const MODE: u32 = 0o600;
 const SHORT: u64 = 64 << 10;
 
 /// Writes the files of a new node, which nobody can see yet.
-pub(crate) fn write(dir: &Dir, image: &Image) -> layergraph_fs::Result<()> {
-    let files = [
-        (LAYER_SIZE, image.size.to_string().into_bytes()),
-        (JSON, image.encode()),
-    ];
-    for (name, bytes) in files {
-        let mut file = dir.create_file(OsStr::new(name), MODE)?;
-        file.set_mode(MODE)?;
-        file.write_all(&bytes)?;
-    }
-    Ok(())
+pub(crate) fn write(dir: &Dir, image: &Image) -> Result<()> {
+    let size = image.size.to_string();
+    create(dir, LAYER_SIZE, size.as_bytes()).attempted(|| storing_size(dir))?;
+    create(dir, JSON, &image.encode())
+        .attempted(|| format!("cannot write the JSON of image {}", image.id))
+}
+
+fn create(dir: &Dir, name: &str, bytes: &[u8]) -> layergraph_fs::Result<()> {
+    let mut file = dir.create_file(OsStr::new(name), MODE)?;
+    // Whatever the umask is.
+    file.set_mode(MODE)?;
+    file.write_all(bytes)
+}
+
+/// Writes one more file of a node that others can see, in the place of an old one.
+///
+/// It is made in `staging`, where a sweep finds it if the process is killed meanwhile.
+fn replace(
+    staging: &Dir,
+    dir: &Dir,
+    name: &str,
+    bytes: &[u8],
+    durability: Durability,
+) -> layergraph_fs::Result<()> {
+    let staging = Staging::new(staging)?;
+    create(staging.dir(), name, bytes)?;
+    let name = OsStr::new(name);
+    // The file is there. If the emptied directory is still too, a sweep removes it.
+    let published = staging.publish_entry(name, dir, name, RenameMode::Replace, durability);
+    published.map(|_| ())
 }
 
 /// Reads what the node that is called `name` says of itself. Its size is negative if none is
@@ -54,25 +74,30 @@ pub(crate) fn read(dir: &Dir, name: &str) -> Result<(NodeId, Image)> {
     Ok((id, image))
 }
 
+/// Reads the parent that a node names, which may be empty.
+pub(crate) fn read_parent(dir: &Dir) -> Result<String> {
+    let json = read_json(dir)?;
+    Image::decode_first(&json)
+        .map(|image| image.parent)
+        .map_err(|error| {
+            let text = "cannot read the JSON of an image";
+            GraphError::new(GraphErrorKind::Damaged, text).because(error)
+        })
+}
+
 /// Reads the JSON in its exact bytes.
 pub(crate) fn read_json(dir: &Dir) -> Result<Vec<u8>> {
     // A byte more than is taken, so that a longer one is refused where it is decoded.
-    let read = read_file(dir, JSON, MAX_BYTES as u64 + 1);
-    read.map_err(|error| {
-        let kind = if error.leads_nowhere() {
-            GraphErrorKind::Damaged
-        } else {
-            GraphErrorKind::Failed
-        };
-        GraphError::new(kind, "cannot read the JSON of an image").because(error)
-    })
+    read_file(dir, JSON, MAX_BYTES as u64 + 1)
+        .map_err(|error| unreadable("cannot read the JSON of an image", error))
 }
 
 /// Reads the size that is written down, if one is.
 fn read_size(dir: &Dir, name: &str) -> Result<Option<i64>> {
     let text = match read_file(dir, LAYER_SIZE, SHORT) {
         Err(error) if error.leads_nowhere() => return Ok(None),
-        result => result.attempted(|| format!("cannot read the size of image {name}"))?,
+        result => result
+            .map_err(|error| unreadable(&format!("cannot read the size of image {name}"), error))?,
     };
     let text = String::from_utf8_lossy(&text);
     let size = parse_size(&text).ok_or_else(|| {
@@ -82,45 +107,55 @@ fn read_size(dir: &Dir, name: &str) -> Result<Option<i64>> {
     Ok(Some(size))
 }
 
+/// A file of a node that is missing, or no file, is damage; else the call failed.
+fn unreadable(text: &str, error: FsError) -> GraphError {
+    let kind = if error.leads_nowhere() || error.kind() == ErrorKind::InvalidInput {
+        GraphErrorKind::Damaged
+    } else {
+        GraphErrorKind::Failed
+    };
+    GraphError::new(kind, text).because(error)
+}
+
 /// As Go's `strconv.ParseInt` in base 10: digits, perhaps behind a sign, and nothing else.
 fn parse_size(text: &str) -> Option<i64> {
     text.parse().ok()
 }
 
-/// Writes the size down.
-pub(crate) fn write_size(dir: &Dir, size: i64, durability: Durability) -> Result<()> {
+/// Writes the size down, by way of the directory `staging`.
+pub(crate) fn write_size(staging: &Dir, dir: &Dir, size: i64) -> Result<()> {
     let bytes = size.to_string();
-    write_atomic(
-        dir,
-        OsStr::new(LAYER_SIZE),
-        MODE,
-        bytes.as_bytes(),
-        durability,
-    )
-    .attempted(|| {
-        format!(
-            "Error storing image size in {}/{LAYER_SIZE}",
-            dir.path().display()
-        )
-    })
+    // It can be found out again.
+    let durability = Durability::None;
+    replace(staging, dir, LAYER_SIZE, bytes.as_bytes(), durability).attempted(|| storing_size(dir))
 }
 
-/// Writes the digest of the layer down.
-pub(crate) fn write_checksum(dir: &Dir, digest: &Checksum, durability: Durability) -> Result<()> {
+fn storing_size(dir: &Dir) -> String {
+    let path = dir.path().display();
+    format!("Error storing image size in {path}/{LAYER_SIZE}")
+}
+
+/// Writes the digest of the layer down, by way of the directory `staging`.
+pub(crate) fn write_checksum(
+    staging: &Dir,
+    dir: &Dir,
+    digest: &Checksum,
+    durability: Durability,
+) -> Result<()> {
     let bytes = digest.as_str().as_bytes();
-    write_atomic(dir, OsStr::new(CHECKSUM), MODE, bytes, durability).attempted(|| {
-        format!(
-            "Error storing digest in {}/{CHECKSUM}",
-            dir.path().display()
-        )
-    })
+    replace(staging, dir, CHECKSUM, bytes, durability).attempted(|| storing_digest(dir.path()))
+}
+
+/// What is attempted when the digest is written in the directory `path`.
+pub(crate) fn storing_digest(path: &Path) -> String {
+    format!("Error storing digest in {}/{CHECKSUM}", path.display())
 }
 
 /// Reads the digest of the layer.
 pub(crate) fn read_checksum(dir: &Dir) -> Result<Checksum> {
     let text = match read_file(dir, CHECKSUM, SHORT) {
         Err(error) if error.leads_nowhere() => return Err(no_checksum()),
-        result => result.attempted(|| "cannot read the digest of a layer".to_owned())?,
+        result => result.map_err(|error| unreadable("cannot read the digest of a layer", error))?,
     };
     let text = String::from_utf8_lossy(&text);
     parse_checksum(&text).map_err(|error| {

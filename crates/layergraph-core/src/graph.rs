@@ -15,7 +15,7 @@ use layergraph_image::NodeId;
 use crate::error::Attempted;
 use crate::index::Index;
 use crate::node::Node;
-use crate::{GraphError, GraphErrorKind, Result, files};
+use crate::{GraphError, GraphErrorKind, Result, files, lock};
 
 /// The graph's folder in the store's root.
 const GRAPH: &str = "graph";
@@ -161,12 +161,9 @@ impl Graph {
 
     /// Returns all nodes. One that cannot be read is told beside them and hides no other.
     pub fn map(&self) -> Result<Nodes> {
-        self.index.forget();
-        let names: Vec<String> = self
-            .index
-            .ask(&self.dir, &*self.driver, |names| names.iter().collect())?;
+        let names = self.names()?;
         let mut nodes = Nodes::default();
-        for (name, loaded) in self.load_all(names) {
+        for (name, loaded) in in_parallel(names, |name| self.load(name)) {
             match loaded {
                 Ok(node) => drop(nodes.by_id.insert(node.id(), node)),
                 // It went meanwhile.
@@ -177,36 +174,12 @@ impl Graph {
         Ok(nodes)
     }
 
-    /// Loads many nodes, with as many threads as there are processors.
-    fn load_all(&self, names: Vec<String>) -> Vec<(String, Result<Node>)> {
-        /// Fewer are not worth a thread.
-        const SHARE: usize = 64;
-        let load = |name: String| {
-            let loaded = self.load(&name);
-            (name, loaded)
-        };
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        let share = names.len().div_ceil(threads).max(SHARE);
-        if names.len() <= share {
-            return names.into_iter().map(load).collect();
-        }
-        thread::scope(|scope| {
-            let shares: Vec<_> = names
-                .chunks(share)
-                .map(|names| scope.spawn(|| names.iter().cloned().map(load).collect::<Vec<_>>()))
-                .collect();
-            shares
-                .into_iter()
-                .flat_map(|share| share.join().expect("loading a node does not panic"))
-                .collect()
-        })
-    }
-
     /// Returns the JSON of a node in its exact bytes, with the line feed at its end.
     pub fn raw_json(&self, id: &NodeId) -> Result<Vec<u8>> {
-        let read = self
-            .node_dir(&id.to_string())
-            .and_then(|dir| files::read_json(&dir));
+        let id = id.to_string();
+        let read = self.node_dir(&id).and_then(|dir| {
+            files::read_json(&dir).or_else(|error| Err(self.unless_it_went(&dir, &id, error)?))
+        });
         read.map_err(|error| {
             let text = format!("Failed to read json for image {id}");
             GraphError::new(error.kind(), text).because(error)
@@ -216,12 +189,12 @@ impl Graph {
     /// Writes the digest of a node's layer down. What it says is not checked.
     pub fn set_digest(&self, id: &NodeId, digest: &Checksum) -> Result<()> {
         let id = id.to_string();
-        let _locks = crate::lock::lock(&self.root, &id, None)?;
+        let _locks = lock::lock(&self.root, &id, None)?;
         let dir = self.node_dir(&id).map_err(|error| {
-            let text = format!("Error storing digest in {}/checksum", self.path_of(&id));
+            let text = files::storing_digest(&self.dir.path().join(&id));
             GraphError::new(error.kind(), text).because(error)
         })?;
-        files::write_checksum(&dir, digest, self.options.durability)
+        files::write_checksum(&self.staging()?, &dir, digest, self.options.durability)
     }
 
     /// Returns the digest that was [set](Graph::set_digest) for a node.
@@ -254,6 +227,13 @@ impl Graph {
         found.map_err(|error| GraphError::lookup(&error))
     }
 
+    /// Lists the names of all nodes.
+    pub(crate) fn names(&self) -> Result<Vec<String>> {
+        self.index.forget();
+        self.index
+            .ask(&self.dir, &*self.driver, |names| names.iter().collect())
+    }
+
     /// Tells whether there is a node of this whole name: a folder, and a tree.
     pub(crate) fn is_present(&self, id: &LayerId) -> Result<bool> {
         let looked = || format!("cannot look for image {id}");
@@ -266,36 +246,100 @@ impl Graph {
 
     /// Opens the folder of a node.
     pub(crate) fn node_dir(&self, id: &str) -> Result<Dir> {
-        let found = self.dir.find_dir(OsStr::new(id));
-        found
-            .attempted(|| format!("cannot open image {id}"))?
-            .ok_or_else(|| {
-                let text = format!("no such id: {id}");
-                GraphError::new(GraphErrorKind::NotFound, text)
-            })
+        match self.dir.find_dir(OsStr::new(id)) {
+            Ok(found) => found.ok_or_else(|| GraphError::no_such(id)),
+            Err(error) => {
+                let kind = if error.leads_nowhere() {
+                    // Something else than a directory is there.
+                    GraphErrorKind::Damaged
+                } else {
+                    GraphErrorKind::Failed
+                };
+                Err(GraphError::new(kind, format!("cannot open image {id}")).because(error))
+            }
+        }
+    }
+
+    /// Opens the directory in which nodes are made, which is made if it is missing.
+    pub(crate) fn staging(&self) -> Result<Dir> {
+        self.dir
+            .ensure_dir(OsStr::new(STAGING), PRIVATE)
+            .attempted(|| format!("cannot make {}/{STAGING}", self.dir.path().display()))
     }
 
     /// Reads the node of this whole name.
-    fn load(&self, id: &str) -> Result<Node> {
-        let dir = self.node_dir(id)?;
-        let (id, mut image) = files::read(&dir, id)?;
-        if image.size < 0 {
-            let changes = self.changes_of(&id, &image.parent).map_err(|error| {
-                let text = format!("unable to calculate size of image id \"{id}\"");
-                GraphError::new(error.kind(), text).because(error)
-            })?;
-            let size = layergraph_driver::naive::diff_size(&changes);
-            image.size = i64::try_from(size).unwrap_or(i64::MAX);
-            match files::write_size(&dir, image.size, Durability::None) {
-                Err(error) if error.is_read_only() => {}
-                result => result?,
-            }
+    fn load(&self, name: &str) -> Result<Node> {
+        let dir = self.node_dir(name)?;
+        let read = files::read(&dir, name);
+        let (id, mut image) = match read {
+            Ok((id, image)) if image.size >= 0 => return Ok(Node::new(id, image)),
+            // A node that goes loses its files one by one.
+            Ok(_) if !self.is_at(&dir, name)? => return Err(GraphError::no_such(name)),
+            Ok(read) => read,
+            Err(error) => return Err(self.unless_it_went(&dir, name, error)?),
+        };
+        image.size = match self.measure(&id, &image.parent) {
+            Ok(size) => size,
+            Err(error) => return Err(self.unless_it_went(&dir, name, error)?),
+        };
+        match self.write_size_down(&dir, name, image.size) {
+            Err(error) if error.is_about_writing() => {}
+            result => result?,
         }
         Ok(Node::new(id, image))
     }
 
-    /// For messages.
-    fn path_of(&self, id: &str) -> String {
-        self.dir.path().join(id).display().to_string()
+    /// Finds out the size of a node that has none written down.
+    fn measure(&self, id: &NodeId, parent: &str) -> Result<i64> {
+        let changes = self.changes_of(id, parent).map_err(|error| {
+            let kind = match error.kind() {
+                // The node is there: it is its tree or its parent that is not.
+                GraphErrorKind::NotFound => GraphErrorKind::Damaged,
+                kind => kind,
+            };
+            let text = format!("unable to calculate size of image id \"{id}\"");
+            GraphError::new(kind, text).because(error)
+        })?;
+        let size = layergraph_driver::naive::diff_size(&changes);
+        Ok(i64::try_from(size).unwrap_or(i64::MAX))
     }
+
+    /// Writes a size down for the next time, unless somebody is about to change the node.
+    fn write_size_down(&self, dir: &Dir, name: &str, size: i64) -> Result<()> {
+        let Some(_locks) = lock::try_lock(&self.root, name)? else {
+            return Ok(());
+        };
+        if self.is_at(dir, name)? {
+            files::write_size(&self.staging()?, dir, size)?;
+        }
+        Ok(())
+    }
+}
+
+/// Does something with many names, in as many threads as there are processors.
+pub(crate) fn in_parallel<T: Send>(
+    names: Vec<String>,
+    work: impl Fn(&str) -> T + Sync,
+) -> Vec<(String, T)> {
+    /// Fewer are not worth a thread.
+    const SHARE: usize = 64;
+    let work = |name: String| {
+        let done = work(&name);
+        (name, done)
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let share = names.len().div_ceil(threads).max(SHARE);
+    if names.len() <= share {
+        return names.into_iter().map(work).collect();
+    }
+    thread::scope(|scope| {
+        let shares: Vec<_> = names
+            .chunks(share)
+            .map(|names| scope.spawn(|| names.iter().cloned().map(work).collect::<Vec<_>>()))
+            .collect();
+        shares
+            .into_iter()
+            .flat_map(|share| share.join().expect("the work does not panic"))
+            .collect()
+    })
 }

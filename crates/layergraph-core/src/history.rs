@@ -58,29 +58,46 @@ impl Graph {
         node: &Node,
         mut visit: impl FnMut(&Node) -> Result<(), E>,
     ) -> Result<(), E> {
+        self.walk(node, &mut visit, |error| {
+            GraphError::new(error.kind(), "Error while getting parent image").because(error)
+        })
+    }
+
+    /// Walks down the history; `missing` puts an error about a parent into words.
+    fn walk<E: From<GraphError>>(
+        &self,
+        node: &Node,
+        mut visit: impl FnMut(&Node) -> Result<(), E>,
+        missing: impl Fn(GraphError) -> GraphError,
+    ) -> Result<(), E> {
         let mut seen = BTreeSet::from([node.id()]);
         let mut here = node.clone();
         loop {
             visit(&here)?;
-            let Some(parent) = self.parent(&here).map_err(no_parent)? else {
+            let Some(parent) = self.parent(&here).map_err(&missing)? else {
                 return Ok(());
             };
             if !seen.insert(parent.id()) {
                 let text = format!("image {} is its own ancestor", parent.id());
                 let error = GraphError::new(GraphErrorKind::Damaged, text);
-                return Err(no_parent(error).into());
+                return Err(missing(error).into());
             }
             here = parent;
         }
     }
 
     /// Returns how many nodes there are from this one down to its base.
+    ///
+    /// # Errors
+    ///
+    /// If a parent is missing or cannot be read, or the parents form a circle.
     pub fn depth(&self, node: &Node) -> Result<usize> {
         let mut depth = 0;
-        self.walk_history(node, |_| {
+        let count = |_: &Node| {
             depth += 1;
             Ok::<(), GraphError>(())
-        })?;
+        };
+        self.walk(node, count, |error| error)?;
         Ok(depth)
     }
 
@@ -89,7 +106,7 @@ impl Graph {
     ///
     /// # Errors
     ///
-    /// [`TooDeep`](GraphErrorKind::TooDeep), or as for [`walk_history`](Graph::walk_history).
+    /// [`TooDeep`](GraphErrorKind::TooDeep), or as for [`depth`](Graph::depth).
     pub fn check_depth(&self, node: &Node) -> Result<()> {
         if self.depth(node)? + 2 >= MAX_DEPTH {
             let text = format!("Cannot create container with more than {MAX_DEPTH} parents");
@@ -115,7 +132,8 @@ impl Graph {
 }
 
 impl Nodes {
-    fn by_parent(&self, graph: &Graph) -> Result<BTreeMap<NodeId, Vec<NodeId>>> {
+    /// Returns those of these nodes that others build on; see [`Graph::by_parent`].
+    pub fn by_parent(&self, graph: &Graph) -> Result<BTreeMap<NodeId, Vec<NodeId>>> {
         let mut children: BTreeMap<NodeId, Vec<NodeId>> = BTreeMap::new();
         for node in self.by_id.values() {
             let Some(parent) = node.parent() else {
@@ -141,8 +159,4 @@ impl Nodes {
         };
         Ok(id.filter(|id| self.by_id.contains_key(id)))
     }
-}
-
-fn no_parent(error: GraphError) -> GraphError {
-    GraphError::new(error.kind(), "Error while getting parent image").because(error)
 }

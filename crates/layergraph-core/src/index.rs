@@ -15,6 +15,7 @@ use truncindex::TruncIndex;
 
 use crate::Result;
 use crate::error::Attempted;
+use crate::graph::STAGING;
 
 /// Longer than the tick of any kernel's clock, by which file systems stamp their changes.
 const TICK: Duration = Duration::from_millis(100);
@@ -68,6 +69,8 @@ impl State {
             return Ok(());
         }
         self.modified = None;
+        // Asked before the listing: what changes after it in the same tick goes unseen.
+        let now = SystemTime::now();
         let listed: BTreeSet<String> = names_in(graph)?.into_iter().collect();
         let gone: Vec<String> = self
             .names
@@ -99,7 +102,7 @@ impl State {
         } else {
             self.names.extend(known);
         }
-        if modified + TICK < SystemTime::now() {
+        if modified + TICK < now {
             self.modified = Some(modified);
         }
         Ok(())
@@ -129,6 +132,7 @@ pub(crate) fn names_in(graph: &Dir) -> Result<Vec<String>> {
     let mut names: Vec<String> = entries
         .into_iter()
         .filter_map(|entry| entry.name.into_string().ok())
+        .filter(|name| name != STAGING)
         .collect();
     names.sort_unstable();
     Ok(names)

@@ -57,6 +57,7 @@ mod lock;
 mod node;
 pub mod progress;
 mod register;
+mod seen;
 
 pub use delete::{DeleteOptions, Deleted};
 pub use error::{GraphError, GraphErrorKind};

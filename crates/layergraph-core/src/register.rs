@@ -1,26 +1,26 @@
 //! New nodes.
 
-use std::ffi::OsStr;
 use std::io::Read;
 use std::time::SystemTime;
 
 use layergraph_archive::codec::{DecodeOptions, decode};
 use layergraph_archive::{UnpackOptions, unpack};
-use layergraph_driver::{LayerId, StagedLayer};
-use layergraph_fs::{RenameMode, Staging, seconds_and_nanos};
+use layergraph_driver::{DriverError, InvalidLayerId, LayerId, StagedLayer};
+use layergraph_fs::{Dir, RenameMode, Staging, seconds_and_nanos};
 use layergraph_image::v1::{Config, Image};
 use layergraph_image::{NodeId, Timestamp};
 
 use crate::error::Attempted;
-use crate::graph::{Graph, STAGING};
-use crate::lock::lock;
+use crate::graph::Graph;
 use crate::node::Node;
-use crate::{GraphError, GraphErrorKind, Result, files};
+use crate::{GraphError, GraphErrorKind, Result, files, lock};
 
 /// What is said of a node that is [created](Graph::create); the rest is filled in.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct NewNode {
+    /// Its id; a random one, if not given.
+    pub id: Option<NodeId>,
     /// The node below it.
     pub parent: Option<NodeId>,
     /// What its maker says of it.
@@ -35,19 +35,28 @@ pub struct NewNode {
     pub config: Option<Config>,
 }
 
+/// What a new layer is built on.
+struct Base {
+    layer: LayerId,
+    /// That of the node, if it is the tree of one. As long as it is open and at its place, the node
+    /// is the same.
+    folder: Option<Dir>,
+}
+
 impl Graph {
-    /// Registers a node under a new random id, with the layer in `tar`, if there is one.
+    /// Registers a node, under a new random id if none is given, with the layer in the tar stream
+    /// `layer`, if there is one.
     ///
     /// # Errors
     ///
     /// As for [`register`](Graph::register).
     pub fn create(&self, new: &NewNode, layer: Option<&mut dyn Read>) -> Result<Node> {
-        let random = NodeId::random().map_err(|error| {
+        let id = new.id.map_or_else(NodeId::random, Ok).map_err(|error| {
             GraphError::new(GraphErrorKind::Failed, "cannot draw an id").because(error)
         })?;
         let (container, container_config) = new.container.clone().unwrap_or_default();
         let image = Image {
-            id: random.to_string(),
+            id: id.to_string(),
             parent: new
                 .parent
                 .map_or_else(String::new, |parent| parent.to_string()),
@@ -86,15 +95,12 @@ impl Graph {
             return Err(GraphError::already_exists(layer_id.as_str()));
         }
         let parent = self.parent_layer(&layer_id, &image.parent)?;
-        let staged = self
-            .driver
-            .stage(parent.as_ref())
-            .map_err(|error| self.no_rootfs(&layer_id, error))?;
+        let (staged, base) = self.stage(&layer_id, parent)?;
         let mut image = image.clone();
         if let Some(layer) = layer {
             image.size = self.apply(&layer_id, &*staged, layer)?;
         }
-        self.land(&layer_id, parent.as_ref(), staged, &image)?;
+        self.land(&layer_id, base.as_ref(), staged, &image)?;
         Ok(Node::new(id, image))
     }
 
@@ -103,32 +109,64 @@ impl Graph {
         if parent.is_empty() {
             return Ok(None);
         }
-        let parent: LayerId = parent
+        parent
             .parse()
-            .map_err(|error| self.no_rootfs(id, layergraph_driver::DriverError::from(error)))?;
-        self.check_parent(id, &parent)?;
-        Ok(Some(parent))
+            .map(Some)
+            .map_err(|error: InvalidLayerId| self.no_rootfs(id, error.into()))
     }
 
-    /// Checks that the layer to build on is there, and the node too if it is the tree of one.
-    fn check_parent(&self, id: &LayerId, parent: &LayerId) -> Result<()> {
-        let missing = || {
-            let error = layergraph_driver::DriverError::not_found(parent);
-            self.no_rootfs(id, error)
+    /// Begins a tree, while nobody can remove the one below.
+    fn stage(
+        &self,
+        id: &LayerId,
+        parent: Option<LayerId>,
+    ) -> Result<(Box<dyn StagedLayer>, Option<Base>)> {
+        let failed = |error| self.no_rootfs(id, error);
+        let Some(parent) = parent else {
+            return Ok((self.driver.stage(None).map_err(failed)?, None));
         };
-        let is_node = NodeId::parse(parent.as_str()).is_ok();
-        if is_node && !self.is_present(parent)? {
-            return Err(missing());
-        }
-        let exists = self.driver.exists(parent);
+        let _lock = lock::share(&self.root, parent.as_str())?;
+        let base = self.base(id, parent)?;
+        let staged = self.driver.stage(Some(&base.layer)).map_err(failed)?;
+        Ok((staged, Some(base)))
+    }
+
+    /// Finds the layer to build on, and the node too if it is the tree of one.
+    fn base(&self, id: &LayerId, parent: LayerId) -> Result<Base> {
+        let missing = |parent| self.no_rootfs(id, DriverError::not_found(parent));
+        let folder = if NodeId::parse(parent.as_str()).is_ok() {
+            match self.node_dir(parent.as_str()) {
+                Err(error) if error.means_absent() => return Err(missing(&parent)),
+                result => Some(result?),
+            }
+        } else {
+            None
+        };
+        let exists = self.driver.exists(&parent);
         if exists.map_err(|error| self.no_rootfs(id, error))? {
+            let layer = parent;
+            Ok(Base { layer, folder })
+        } else {
+            Err(missing(&parent))
+        }
+    }
+
+    /// Checks that the layer that was built on is there still, and not another of its name.
+    fn check_base(&self, id: &LayerId, base: &Base) -> Result<()> {
+        let name = base.layer.as_str();
+        let is_there = match &base.folder {
+            Some(folder) => self.is_at(folder, name)?,
+            None => true,
+        };
+        let exists = self.driver.exists(&base.layer);
+        if is_there && exists.map_err(|error| self.no_rootfs(id, error))? {
             Ok(())
         } else {
-            Err(missing())
+            Err(self.no_rootfs(id, DriverError::not_found(&base.layer)))
         }
     }
 
-    fn no_rootfs(&self, id: &LayerId, error: layergraph_driver::DriverError) -> GraphError {
+    fn no_rootfs(&self, id: &LayerId, error: DriverError) -> GraphError {
         let name = self.driver.name();
         GraphError::driver(
             format!("Driver {name} failed to create image rootfs {id}"),
@@ -158,21 +196,21 @@ impl Graph {
     fn land(
         &self,
         id: &LayerId,
-        parent: Option<&LayerId>,
+        base: Option<&Base>,
         staged: Box<dyn StagedLayer>,
         image: &Image,
     ) -> Result<()> {
         let making = || format!("cannot make image {id}");
-        let staging = self.dir.ensure_dir(OsStr::new(STAGING), 0o700);
-        let staging = Staging::new(&staging.attempted(making)?).attempted(making)?;
-        files::write(staging.dir(), image).attempted(making)?;
+        let staging = Staging::new(&self.staging()?).attempted(making)?;
+        files::write(staging.dir(), image)?;
 
-        let _locks = lock(&self.root, id.as_str(), parent.map(LayerId::as_str))?;
+        let parent = base.map(|base| &base.layer);
+        let _locks = lock::lock(&self.root, id.as_str(), parent.map(LayerId::as_str))?;
         if self.is_present(id)? {
             return Err(GraphError::already_exists(id.as_str()));
         }
-        if let Some(parent) = parent {
-            self.check_parent(id, parent)?;
+        if let Some(base) = base {
+            self.check_base(id, base)?;
         }
         // A tree without a node is what a crash left, a node without a tree is of another driver.
         // The graph is the truth: neither is a node.

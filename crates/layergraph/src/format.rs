@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 /// The name of the file, in the store's root.
 const NAME: &str = "layergraph.json";
-/// The folder that a store of 2015 has.
+/// The directory that a store of 2015 has.
 const GRAPH: &str = "graph";
 /// The version that is written and read here.
 const VERSION: u32 = 1;
@@ -83,6 +83,12 @@ pub(crate) struct Format {
     driver: Option<String>,
 }
 
+/// What every version of the file has.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
 /// The file.
 #[derive(Serialize, Deserialize)]
 struct File {
@@ -110,32 +116,42 @@ impl Format {
         }
     }
 
+    /// Says which driver keeps the trees of a new store.
+    pub(crate) fn with_driver(mut self, name: &str) -> Format {
+        self.driver = Some(name.to_owned());
+        self
+    }
+
     /// Reads how the store in this directory was made; nothing if there is none.
     pub(crate) fn read(root: &Dir) -> Result<Option<Format>, FormatError> {
-        let file = match root.open_file(OsStr::new(NAME)) {
-            Err(error) if error.leads_nowhere() => {
-                // One of 2015, or none.
-                let graph = root.find_dir(OsStr::new(GRAPH))?;
-                return Ok(graph.map(|_| Format::new(Ownership::Preserve)));
-            }
-            result => result?,
-        };
+        if root.find(OsStr::new(NAME))?.is_none() {
+            // One of 2015, or none.
+            let graph = root.find_dir(OsStr::new(GRAPH))?;
+            return Ok(graph.map(|_| Format::new(Ownership::Preserve)));
+        }
+        // A link there, or anything else that is no file, is an error: it is not missing.
+        let file = root.open_file(OsStr::new(NAME))?;
         let path = root.path().join(NAME);
         let mut text = Vec::new();
         file.take(MAX_BYTES)
             .read_to_end(&mut text)
             .map_err(|error| FsError::new("read", &path, error))?;
-        let file: File = serde_json::from_slice(&text)
-            .map_err(|source| FormatError::Unreadable { path, source })?;
+        let unreadable = |source| FormatError::Unreadable {
+            path: path.clone(),
+            source,
+        };
+        // Of another version the rest may be of another form.
+        let Versioned { version } = serde_json::from_slice(&text).map_err(unreadable)?;
+        if version != VERSION {
+            let root = root.path().to_owned();
+            return Err(FormatError::Version { root, version });
+        }
+        let file: File = serde_json::from_slice(&text).map_err(unreadable)?;
         Format::parse(root, &file).map(Some)
     }
 
     fn parse(root: &Dir, file: &File) -> Result<Format, FormatError> {
         let root = root.path().to_owned();
-        if file.version != VERSION {
-            let version = file.version;
-            return Err(FormatError::Version { root, version });
-        }
         // A store is always opened to be written, so these have to be known as well.
         let Features {
             read_only_compatible,

@@ -6,7 +6,7 @@
 //! same time, and one that is killed leaves nothing half made.
 //!
 //! ```
-//! use layergraph::{NewNode, OpenOptions};
+//! use layergraph::{NewNode, StoreOptions};
 //! use std::fs;
 //!
 //! # let directory = tempfile::tempdir()?;
@@ -16,7 +16,7 @@
 //! # fs::create_dir(&changed)?;
 //! # fs::write(base.join("greeting"), "hello")?;
 //! # fs::write(changed.join("greeting"), "good evening")?;
-//! let graph = OpenOptions::new().open_graph(&root)?;
+//! let graph = StoreOptions::new().open_graph(&root)?;
 //!
 //! // Two layers, made of two directories.
 //! let layer = pack(&base, None)?;
@@ -73,7 +73,7 @@ pub use layergraph_driver::{DriverChoice, DriverError, DriverErrorKind};
 pub use layergraph_image::NodeId;
 
 pub use self::format::FormatError;
-pub use self::open::{OpenError, OpenOptions, drivers};
+pub use self::open::{OpenError, StoreOptions, drivers};
 
 #[doc(no_inline)]
 pub use layergraph_archive as archive;

@@ -13,22 +13,22 @@ use crate::format::{Format, FormatError};
 /// How a store is opened.
 ///
 /// ```
-/// use layergraph::OpenOptions;
+/// use layergraph::StoreOptions;
 ///
 /// # let directory = tempfile::tempdir()?;
 /// # let root = directory.path();
-/// let graph = OpenOptions::new().open_graph(root)?;
+/// let graph = StoreOptions::new().open_graph(root)?;
 /// assert_eq!(graph.driver().name(), "vfs");
 ///
 /// // A store that must be there.
-/// let missing = OpenOptions::new().create(false).open_graph(&root.join("missing"));
+/// let missing = StoreOptions::new().create(false).open_graph(&root.join("missing"));
 /// assert!(missing.is_err());
 /// # Ok::<(), layergraph::OpenError>(())
 /// # .map_err(|error| Box::new(error) as Box<dyn std::error::Error>)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct OpenOptions {
+pub struct StoreOptions {
     driver: DriverChoice,
     ownership: Option<Ownership>,
     durability: Durability,
@@ -72,9 +72,9 @@ pub fn drivers() -> Result<Registry, DriverError> {
     Ok(registry)
 }
 
-impl Default for OpenOptions {
-    fn default() -> OpenOptions {
-        OpenOptions {
+impl Default for StoreOptions {
+    fn default() -> StoreOptions {
+        StoreOptions {
             driver: DriverChoice::Auto,
             ownership: None,
             durability: Durability::Full,
@@ -84,16 +84,16 @@ impl Default for OpenOptions {
     }
 }
 
-impl OpenOptions {
+impl StoreOptions {
     /// Returns the defaults: the driver and the ownership that fit, full durability, and a store
     /// that is missing is made.
-    pub fn new() -> OpenOptions {
-        OpenOptions::default()
+    pub fn new() -> StoreOptions {
+        StoreOptions::default()
     }
 
     /// Says which driver is to keep the trees.
     #[must_use]
-    pub fn driver(mut self, driver: DriverChoice) -> OpenOptions {
+    pub fn driver(mut self, driver: DriverChoice) -> StoreOptions {
         self.driver = driver;
         self
     }
@@ -103,40 +103,56 @@ impl OpenOptions {
     /// It is fixed when a store is made. If it is not said here, it is what the store has; a new
     /// one preserves them for root, and squashes them for anybody else.
     #[must_use]
-    pub fn ownership(mut self, ownership: Ownership) -> OpenOptions {
+    pub fn ownership(mut self, ownership: Ownership) -> StoreOptions {
         self.ownership = Some(ownership);
         self
     }
 
     /// Says whether what was done survives a power loss when a call has returned.
     #[must_use]
-    pub fn durability(mut self, durability: Durability) -> OpenOptions {
+    pub fn durability(mut self, durability: Durability) -> StoreOptions {
         self.durability = durability;
         self
     }
 
     /// Says what a layer may cost that is registered.
     #[must_use]
-    pub fn limits(mut self, limits: Limits) -> OpenOptions {
+    pub fn limits(mut self, limits: Limits) -> StoreOptions {
         self.limits = limits;
         self
     }
 
     /// Says whether a store that is missing is made.
     #[must_use]
-    pub fn create(mut self, create: bool) -> OpenOptions {
+    pub fn create(mut self, create: bool) -> StoreOptions {
         self.create = create;
         self
     }
 
     /// Opens the graph of layers of the store at `root`.
+    ///
+    /// # Errors
+    ///
+    /// A store that is not there, that is of a kind not known here, or that does not go with what
+    /// is asked for, is left as it is.
     pub fn open_graph(&self, root: &Path) -> Result<Graph, OpenError> {
-        let format = self.format(root)?;
+        let found = self.find(root)?;
+        let format = match &found {
+            Some(found) => found.clone(),
+            None => self.new_format(),
+        };
+        format.check_ownership(self.ownership)?;
         let mut options = DriverOptions::default();
         options.ownership = format.ownership();
         options.durability = self.durability;
-        let choice = format.driver(&self.driver)?;
-        let driver = drivers()?.open(root, &choice, &options)?;
+        let driver = drivers()?.open(root, &format.driver(&self.driver)?, &options)?;
+        if found.is_none() {
+            // Before there is a graph, which without this file would be one of 2015.
+            let dir = Dir::open_or_make(root, 0o700)?;
+            format
+                .with_driver(driver.name())
+                .write(&dir, self.durability)?;
+        }
 
         let mut options = GraphOptions::default();
         options.durability = self.durability;
@@ -144,33 +160,27 @@ impl OpenOptions {
         Ok(Graph::open(root, driver, &options)?)
     }
 
-    /// Reads how the store was made, or decides it for a new one.
-    fn format(&self, root: &Path) -> Result<Format, OpenError> {
+    /// Reads how the store was made; nothing if there is none and one may be made.
+    fn find(&self, root: &Path) -> Result<Option<Format>, OpenError> {
         let dir = match Dir::open(root) {
             Err(error) if error.leads_nowhere() => None,
             result => Some(result?),
         };
-        let found = dir.as_ref().map(Format::read).transpose()?.flatten();
-        let format = match (found, self.create) {
-            (Some(found), _) => found,
-            (None, false) => {
-                return Err(OpenError::NoStore {
-                    root: root.to_owned(),
-                });
-            }
-            (None, true) => {
-                let usual = if effective_user() == 0 {
-                    Ownership::Preserve
-                } else {
-                    Ownership::Squash
-                };
-                let format = Format::new(self.ownership.unwrap_or(usual));
-                let dir = Dir::open_or_make(root, 0o700)?;
-                format.write(&dir, self.durability)?;
-                format
-            }
+        match dir.as_ref().map(Format::read).transpose()?.flatten() {
+            None if !self.create => Err(OpenError::NoStore {
+                root: root.to_owned(),
+            }),
+            found => Ok(found),
+        }
+    }
+
+    /// Decides how a new store is made.
+    fn new_format(&self) -> Format {
+        let usual = if effective_user() == 0 {
+            Ownership::Preserve
+        } else {
+            Ownership::Squash
         };
-        format.check_ownership(self.ownership)?;
-        Ok(format)
+        Format::new(self.ownership.unwrap_or(usual))
     }
 }

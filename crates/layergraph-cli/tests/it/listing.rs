@@ -8,10 +8,7 @@ use layergraph_tests::require;
 use crate::support::{Home, Result, listing, say};
 
 fn data(case: &str, file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data")
-        .join(case)
-        .join(file)
+    Path::new("tests/data").join(case).join(file)
 }
 
 #[test]

@@ -2,10 +2,21 @@
 
 mod atomic;
 mod codecs;
+mod export;
+mod history;
+mod layers;
 mod listing;
 mod messages;
+mod mount;
+mod node;
 mod pack;
+mod progress;
+mod register;
+mod remove;
+mod schemas;
 mod statuses;
+mod store;
 mod support;
+mod tree;
 mod unpack;
 mod users;

@@ -1,22 +1,32 @@
 //! Running the command, and layers made by another tar writer to run it on.
 
+mod store;
+
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tempfile::TempDir;
+
+pub(crate) use self::store::{Store, id, with_tail};
 
 pub(crate) type Result = std::result::Result<(), Box<dyn std::error::Error>>;
 
 /// More time than any of these runs needs.
 pub(crate) const AMPLE: Duration = Duration::from_secs(60);
 
-/// The command as it was built.
+/// The command as it was built. Who runs the tests from another place says where it is there.
 pub(crate) fn program() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_layergraph"))
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        std::env::var_os("CARGO_BIN_EXE_layergraph")
+            .unwrap_or_else(|| env!("CARGO_BIN_EXE_layergraph").into())
+            .into()
+    })
 }
 
 /// An argument: a text or a path.

@@ -1,0 +1,110 @@
+//! `layergraph history`: how an image came about.
+
+use std::time::SystemTime;
+
+use layergraph::archive::{CompareOptions, changes};
+use layergraph::{Graph, GraphError, Node, NodeId};
+use serde::Serialize;
+
+use crate::args;
+use crate::args::graph::History;
+use crate::console::Console;
+use crate::forest::{created, said};
+use crate::output::print_json;
+use crate::report::{Failure, Why};
+use crate::size::human;
+use crate::store::{Missing, with_graph};
+use crate::table::Table;
+
+/// How many digits of an id people are shown.
+const SHORT: usize = 12;
+
+/// A layer of the history as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    id: NodeId,
+    created: Option<String>,
+    created_by: Option<String>,
+    size: i64,
+    comment: Option<&'a str>,
+    empty_layer: Option<bool>,
+}
+
+pub(crate) fn run(
+    args: &History,
+    store: &args::Store,
+    json: bool,
+    console: &Console,
+) -> Result<(), Failure> {
+    let attempted = || format!("show the history of {}", args.name);
+    with_graph(store, Missing::Fail, console, attempted, |graph| {
+        let node = graph.get(&args.name)?;
+        let mut nodes = Vec::new();
+        let walked = graph.walk_history(&node, |node| {
+            nodes.push(node.clone());
+            Ok::<(), GraphError>(())
+        });
+        // What is there is shown, also where a parent is missing.
+        if json {
+            let document = |node| document(graph, node, console);
+            print_json(&nodes.iter().map(document).collect::<Vec<_>>())?;
+        } else {
+            print_table(&nodes)?;
+        }
+        Ok(walked?)
+    })
+}
+
+fn print_table(nodes: &[Node]) -> Result<(), Why> {
+    let mut table = Table::new(["ID", "CREATED", "SIZE", "CREATED BY", "COMMENT"]);
+    for node in nodes {
+        table.row([
+            node.id().to_string()[..SHORT].to_owned(),
+            created(node).unwrap_or_default(),
+            human(node.size()),
+            created_by(node).unwrap_or_default(),
+            node.image().comment.clone(),
+        ]);
+    }
+    table.print()
+}
+
+fn document<'a>(graph: &Graph, node: &'a Node, console: &Console) -> Document<'a> {
+    let is_empty = is_empty(graph, node);
+    if let Err(why) = &is_empty {
+        console.warn(&format!("compare node {} with its parent", node.id()), why);
+    }
+    Document {
+        id: node.id(),
+        created: created(node),
+        created_by: created_by(node),
+        size: node.size(),
+        comment: said(&node.image().comment),
+        empty_layer: is_empty.ok(),
+    }
+}
+
+/// Returns the command that made the layer, in one line.
+fn created_by(node: &Node) -> Option<String> {
+    let command = node.image().container_config.cmd.as_deref()?;
+    Some(command.join(" ")).filter(|command| !command.is_empty())
+}
+
+/// Tells whether a node has no layer of its own: whether it changed nothing.
+///
+/// A layer with a byte of content in it changes something, and one without cannot change the
+/// content of a file. So trees are compared only where the size is 0, and no file is read. (A node
+/// that was registered without a layer, but with a size in its JSON, counts as having one.)
+fn is_empty(graph: &Graph, node: &Node) -> Result<bool, Why> {
+    if node.size() > 0 {
+        return Ok(false);
+    }
+    let upper = graph.view(&node.id())?;
+    let lower = match graph.parent(node)? {
+        Some(parent) => Some(graph.view(&parent.id())?),
+        None => None,
+    };
+    let mut options = CompareOptions::default();
+    options.equal_at = Some(SystemTime::now());
+    Ok(changes(&upper, lower.as_ref(), &options)?.is_empty())
+}

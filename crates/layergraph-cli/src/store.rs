@@ -1,0 +1,115 @@
+//! The store that a command works on: where it is, and what an id means in it.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use layergraph::{Graph, GraphErrorKind, Node, StoreOptions};
+use nix::unistd::Uid;
+
+use crate::args;
+use crate::console::Console;
+use crate::report::{Failure, Why};
+
+/// The variable that names the store where no option does.
+const ROOT: &str = "LAYERGRAPH_ROOT";
+
+/// Whether a store that is missing is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missing {
+    Make,
+    Fail,
+}
+
+/// Opens the graph of the store, and says what was not right about it.
+pub(crate) fn open(args: &args::Store, missing: Missing, console: &Console) -> Result<Graph, Why> {
+    let graph = StoreOptions::new()
+        .driver(args.driver.into())
+        .create(missing == Missing::Make)
+        .open_graph(&root(args)?)?;
+    if let Some(error) = graph.unswept() {
+        console.warn("remove what killed runs left", error);
+    }
+    Ok(graph)
+}
+
+/// Opens the graph and does something with it; `attempted` says what, if that fails.
+pub(crate) fn with_graph(
+    args: &args::Store,
+    missing: Missing,
+    console: &Console,
+    attempted: impl FnOnce() -> String,
+    act: impl FnOnce(&Graph) -> Result<(), Why>,
+) -> Result<(), Failure> {
+    let done = open(args, missing, console).and_then(|graph| act(&graph));
+    done.map_err(|why| Failure {
+        attempted: attempted(),
+        hint: why.hint(),
+        why: why.into(),
+    })
+}
+
+/// Returns where the store is.
+pub(crate) fn root(args: &args::Store) -> Result<PathBuf, Why> {
+    if let Some(root) = &args.root {
+        return Ok(root.clone());
+    }
+    let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(root) = variable(ROOT) {
+        return Ok(root.into());
+    }
+    if Uid::effective().is_root() {
+        return Ok("/var/lib/layergraph".into());
+    }
+    // As the XDG Base Directory Specification has it, which ignores relative paths.
+    let absolute = |name| {
+        variable(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
+    absolute("XDG_DATA_HOME")
+        .or_else(|| Some(absolute("HOME")?.join(".local/share")))
+        .map(|data| data.join("layergraph"))
+        .ok_or(Why::Usage("no store is named: give --root DIR"))
+}
+
+/// Returns the node that an argument means.
+pub(crate) fn get(graph: &Graph, id: &str) -> Result<Node, Why> {
+    graph.get(id).map_err(|error| match error.kind() {
+        GraphErrorKind::NotFound if !may_begin_an_id(id) => Why::NoId {
+            text: id.to_owned(),
+        },
+        _ => Why::Graph(error),
+    })
+}
+
+/// Tells whether ids could begin so.
+pub(crate) fn may_begin_an_id(text: &str) -> bool {
+    text.len() <= 64
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Prints where something is that is about the whole store.
+pub(crate) fn shown_root(args: &args::Store) -> String {
+    let root = root(args).unwrap_or_default();
+    let root: &Path = &root;
+    root.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_begin_with_lower_case_hex_digits() {
+        let whole = "0".repeat(64);
+        for text in ["0", "c0ffee", &whole] {
+            assert!(may_begin_an_id(text), "{text}");
+        }
+        let longer = "0".repeat(65);
+        for text in ["C0FFEE", "coffee", "a b", "é", &longer] {
+            assert!(!may_begin_an_id(text), "{text}");
+        }
+    }
+}
