@@ -8,7 +8,7 @@ use cargo_metadata::TargetKind;
 
 use crate::Result;
 use crate::workspace::{cargo, check_status, metadata};
-use crate::{layers, test, tidy};
+use crate::{demo, layers, test, tidy};
 
 /// Runs all stages and prints a table of them.
 pub(crate) fn run() -> Result {
@@ -27,6 +27,8 @@ pub(crate) fn run() -> Result {
     stages.run("clippy: features alone", clippy_features_alone);
     stages.run("test", || test::run(&[]));
     stages.run("test: ordinary user", || test::run_as_user(&[]));
+    stages.run("demo", || demo::run(&[]));
+    stages.run("demo: ordinary user", demo::run_as_user);
     stages.run("docs", docs);
     stages.run("deny", deny);
     stages.finish()

@@ -7,6 +7,7 @@
 mod absent;
 mod ci;
 mod corpus;
+mod demo;
 mod layers;
 mod manifests;
 mod source;
@@ -21,6 +22,11 @@ type Result<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
+  demo [--keep] [--dir DIR] [--command PATH]
+                             makes layers of this machine's files, goes through everything that
+                             the command does with them, verifies it, and ends with timings
+  demo --image PATH […]      the same with the layers of an image: a docker-archive, an OCI layout
+  demo --as-user             as root: the demo as an ordinary user
   test [--no-skips] [ARG…]   all tests; ARGs go to `cargo test`; lists what was skipped
   test --as-user [ARG…]      as root: tests that depend on the user once more, as an ordinary one;
                              ARGs go to the test executables
@@ -35,6 +41,8 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match args.as_slice() {
+        ["demo", "--as-user"] => demo::run_as_user(),
+        ["demo", rest @ ..] => demo::run(rest),
         ["test", "--as-user", rest @ ..] => test::run_as_user(rest),
         ["test", rest @ ..] => test::run(rest),
         ["ci"] => ci::run(),

@@ -27,7 +27,7 @@ const SKIPPED: &str = "LAYERGRAPH_SKIPPED";
 const OF_USERS: &[&str] = &["layergraph-fs", "layergraph-archive", "layergraph-cli"];
 
 /// The ordinary user, as in `layergraph-tests`.
-const USER: u32 = 54_321;
+pub(crate) const USER: u32 = 54_321;
 
 /// Runs the tests, of the packages that `-p` names or else of all; with `--no-skips`, or in CI, a
 /// test that is skipped counts as failed.
