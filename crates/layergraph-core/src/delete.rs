@@ -75,7 +75,7 @@ impl Graph {
         Ok(Deleted { id, leftover })
     }
 
-    /// Moves the folder of a node to where nobody finds it; after an error it is where it was.
+    /// Moves the directory of a node to where nobody finds it; after an error it is where it was.
     fn throw_away(&self, id: &str) -> Result<Staging> {
         let deleted = || format!("cannot delete image {id}");
         let (name, node) = (OsStr::new(id), OsStr::new("node"));

@@ -70,8 +70,8 @@ impl GraphError {
         matches!(self.kind, NotFound | Ambiguous | Damaged | InvalidId)
     }
 
-    /// Tells whether the disk takes nothing, which a reader can live with: it may not be written to,
-    /// or is full.
+    /// Tells whether the disk takes nothing, which a reader can live with: it may not be written
+    /// to, or is full.
     pub(crate) fn is_about_writing(&self) -> bool {
         let source = self
             .source

@@ -1,7 +1,7 @@
 //! The files of a node: `json`, `layersize`, `checksum`, as the original wrote them.
 
 use std::ffi::OsStr;
-use std::io::{self, ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::Path;
 
 use layergraph_digest::{Checksum, parse_checksum};
@@ -88,13 +88,13 @@ pub(crate) fn read_parent(dir: &Dir) -> Result<String> {
 /// Reads the JSON in its exact bytes.
 pub(crate) fn read_json(dir: &Dir) -> Result<Vec<u8>> {
     // A byte more than is taken, so that a longer one is refused where it is decoded.
-    read_file(dir, JSON, MAX_BYTES as u64 + 1)
+    dir.read_file(OsStr::new(JSON), MAX_BYTES as u64 + 1)
         .map_err(|error| unreadable("cannot read the JSON of an image", error))
 }
 
 /// Reads the size that is written down, if one is.
 fn read_size(dir: &Dir, name: &str) -> Result<Option<i64>> {
-    let text = match read_file(dir, LAYER_SIZE, SHORT) {
+    let text = match dir.read_file(OsStr::new(LAYER_SIZE), SHORT) {
         Err(error) if error.leads_nowhere() => return Ok(None),
         result => result
             .map_err(|error| unreadable(&format!("cannot read the size of image {name}"), error))?,
@@ -153,7 +153,7 @@ pub(crate) fn storing_digest(path: &Path) -> String {
 
 /// Reads the digest of the layer.
 pub(crate) fn read_checksum(dir: &Dir) -> Result<Checksum> {
-    let text = match read_file(dir, CHECKSUM, SHORT) {
+    let text = match dir.read_file(OsStr::new(CHECKSUM), SHORT) {
         Err(error) if error.leads_nowhere() => return Err(no_checksum()),
         result => result.map_err(|error| unreadable("cannot read the digest of a layer", error))?,
     };
@@ -166,16 +166,6 @@ pub(crate) fn read_checksum(dir: &Dir) -> Result<Checksum> {
 
 pub(crate) fn no_checksum() -> GraphError {
     GraphError::new(GraphErrorKind::NotFound, "digest is not set for layer")
-}
-
-/// Reads at most `limit` bytes of a file.
-fn read_file(dir: &Dir, name: &str, limit: u64) -> layergraph_fs::Result<Vec<u8>> {
-    let file = dir.open_file(OsStr::new(name))?;
-    let mut bytes = Vec::new();
-    file.take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(|error: io::Error| FsError::new("read", dir.path().join(name), error))?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -17,9 +17,9 @@ use crate::index::Index;
 use crate::node::Node;
 use crate::{GraphError, GraphErrorKind, Result, files, lock};
 
-/// The graph's folder in the store's root.
+/// The graph's directory in the store's root.
 const GRAPH: &str = "graph";
-/// Where nodes are made, in the graph's folder.
+/// Where nodes are made, in the graph's directory.
 pub(crate) const STAGING: &str = "_tmp";
 /// Only the owner may enter.
 const PRIVATE: u32 = 0o700;
@@ -40,7 +40,7 @@ pub struct GraphOptions {
 pub struct Graph {
     /// The store's root, which holds the lock.
     pub(crate) root: Dir,
-    /// The folder of nodes.
+    /// The directory of nodes.
     pub(crate) dir: Dir,
     pub(crate) driver: Arc<dyn Driver>,
     pub(crate) options: GraphOptions,
@@ -62,7 +62,7 @@ pub struct Nodes {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct BrokenNode {
-    /// Its name in the graph's folder, by which it can be deleted.
+    /// Its name in the graph's directory, by which it can be deleted.
     pub name: String,
     /// Why it cannot be read.
     pub error: GraphError,
@@ -70,7 +70,7 @@ pub struct BrokenNode {
 
 impl Graph {
     /// Opens the graph of the store at `root`, with the driver that keeps its trees. The root and
-    /// the graph's folder are made if they are missing, with mode 0700.
+    /// the graph's directory are made if they are missing, with mode 0700.
     ///
     /// What processes that are gone left half made is removed; see [`unswept`](Graph::unswept).
     pub fn open(root: &Path, driver: Arc<dyn Driver>, options: &GraphOptions) -> Result<Graph> {
@@ -234,7 +234,7 @@ impl Graph {
             .ask(&self.dir, &*self.driver, |names| names.iter().collect())
     }
 
-    /// Tells whether there is a node of this whole name: a folder, and a tree.
+    /// Tells whether there is a node of this whole name: a directory, and a tree.
     pub(crate) fn is_present(&self, id: &LayerId) -> Result<bool> {
         let looked = || format!("cannot look for image {id}");
         let found = self.dir.find(id.as_name()).attempted(looked)?;
@@ -244,7 +244,7 @@ impl Graph {
         )
     }
 
-    /// Opens the folder of a node.
+    /// Opens the directory of a node.
     pub(crate) fn node_dir(&self, id: &str) -> Result<Dir> {
         match self.dir.find_dir(OsStr::new(id)) {
             Ok(found) => found.ok_or_else(|| GraphError::no_such(id)),

@@ -1,9 +1,9 @@
 //! Which nodes there are, kept in memory and compared with the disk when something changed there.
 //!
-//! What counts is the disk: a name in the graph's folder that the driver has a layer of. The index
-//! is only what makes asking by prefix fast. A folder's time of modification tells whether names
-//! came or went since it was listed. The clock of a file system is coarse, so a listing is trusted
-//! only if the folder had been left alone for a while when it was made.
+//! What counts is the disk: a name in the graph's directory that the driver has a layer of. The
+//! index is only what makes asking by prefix fast. A directory's time of modification tells whether
+//! names came or went since it was listed. The clock of a file system is coarse, so a listing is
+//! trusted only if the directory had been left alone for a while when it was made.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,7 +32,7 @@ pub(crate) struct Index {
 #[derive(Debug, Default)]
 struct State {
     names: TruncIndex,
-    /// When the folder was modified last before it was listed, if that can be trusted.
+    /// When the directory was modified last before it was listed, if that can be trusted.
     modified: Option<SystemTime>,
 }
 
@@ -49,8 +49,8 @@ impl Index {
         Ok(ask(&state.names))
     }
 
-    /// Calls for a look at the disk, whatever the time of the folder says: the driver's layers have
-    /// times of their own.
+    /// Calls for a look at the disk, whatever the time of the directory says: the driver's layers
+    /// have times of their own.
     pub(crate) fn forget(&self) {
         self.state().modified = None;
     }
@@ -125,7 +125,7 @@ fn known_to<'a>(driver: &dyn Driver, names: Vec<&'a String>) -> Result<Vec<&'a S
     Ok(known)
 }
 
-/// Lists the names in the graph's folder that nodes could have, sorted.
+/// Lists the names in the graph's directory that nodes could have, sorted.
 pub(crate) fn names_in(graph: &Dir) -> Result<Vec<String>> {
     let entries = graph.entries();
     let entries = entries.attempted(|| format!("cannot list {}", graph.path().display()))?;

@@ -3,7 +3,7 @@
 //! A *node* of the graph is a layer: an id of 64 hex digits, a parent, the image JSON of 2015, a
 //! size, perhaps a digest, and a tree of files that a [`Driver`] keeps. [`Graph`] registers layers,
 //! finds them by any unique prefix of their id, walks their history, compares, exports and deletes
-//! them. It is the image store that Docker had in 2015, on its own folders, and opens what that
+//! them. It is the image store that Docker had in 2015, on its own directories, and opens what that
 //! wrote; what it does otherwise is told in docs/compatibility.md.
 //!
 //! [`Driver`]: layergraph_driver::Driver
@@ -36,7 +36,9 @@
 //!
 //! A `Graph` may be shared by threads, and any number of processes may open the same root. A node
 //! appears whole, by one rename, when its tree is there, and goes before its tree does. Whoever
-//! registers or deletes a node holds a lock that ends with the process; readers take none.
+//! registers or deletes a node holds a lock that ends with the process; readers take none, and get
+//! an error where a node went while they read it. Who reads a [`view`](Graph::view) sees to it that
+//! the node stays.
 //!
 //! # Limitations
 //!

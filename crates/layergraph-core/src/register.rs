@@ -40,7 +40,7 @@ struct Base {
     layer: LayerId,
     /// That of the node, if it is the tree of one. As long as it is open and at its place, the node
     /// is the same.
-    folder: Option<Dir>,
+    directory: Option<Dir>,
 }
 
 impl Graph {
@@ -134,7 +134,7 @@ impl Graph {
     /// Finds the layer to build on, and the node too if it is the tree of one.
     fn base(&self, id: &LayerId, parent: LayerId) -> Result<Base> {
         let missing = |parent| self.no_rootfs(id, DriverError::not_found(parent));
-        let folder = if NodeId::parse(parent.as_str()).is_ok() {
+        let directory = if NodeId::parse(parent.as_str()).is_ok() {
             match self.node_dir(parent.as_str()) {
                 Err(error) if error.means_absent() => return Err(missing(&parent)),
                 result => Some(result?),
@@ -145,7 +145,7 @@ impl Graph {
         let exists = self.driver.exists(&parent);
         if exists.map_err(|error| self.no_rootfs(id, error))? {
             let layer = parent;
-            Ok(Base { layer, folder })
+            Ok(Base { layer, directory })
         } else {
             Err(missing(&parent))
         }
@@ -154,8 +154,8 @@ impl Graph {
     /// Checks that the layer that was built on is there still, and not another of its name.
     fn check_base(&self, id: &LayerId, base: &Base) -> Result<()> {
         let name = base.layer.as_str();
-        let is_there = match &base.folder {
-            Some(folder) => self.is_at(folder, name)?,
+        let is_there = match &base.directory {
+            Some(directory) => self.is_at(directory, name)?,
             None => true,
         };
         let exists = self.driver.exists(&base.layer);

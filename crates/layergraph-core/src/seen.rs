@@ -1,10 +1,10 @@
 //! Noticing that a node went while it was read.
 //!
-//! Readers take no lock, so a node may be deleted under their eyes, and even be made anew. It has a
-//! folder that goes before anything else does and comes after all else is there, and a new folder
-//! is another directory: no inode number is given anew while there is a handle of the old one.
-//! Whoever opens the folder first, and finds it under its name still when all is read, has read
-//! the files and the tree of one node, whole.
+//! Readers take no lock, so a node may be deleted under their eyes, and even be made anew. But its
+//! directory in the graph goes before anything else does and comes after all else is there, and one
+//! that is made anew is another: no inode number is given again while there is a handle of the old
+//! one. Whoever opens the directory first, and finds it under its name still when all is read, has
+//! read the files and the tree of one node, whole.
 
 use std::ffi::OsStr;
 
@@ -17,7 +17,7 @@ use crate::graph::Graph;
 use crate::{GraphError, Result};
 
 impl Graph {
-    /// Tells whether the folder that was opened as that of the node `name` is that still.
+    /// Tells whether the directory that was opened as that of the node `name` is that still.
     pub(crate) fn is_at(&self, dir: &Dir, name: &str) -> Result<bool> {
         let looked = || format!("cannot look for image {name}");
         let found = self.dir.find(OsStr::new(name)).attempted(looked)?;
@@ -46,8 +46,8 @@ impl Graph {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](crate::GraphErrorKind::NotFound) if one of the nodes was not there, or went meanwhile:
-    /// its tree may have been read when half of it was gone.
+    /// [`NotFound`](crate::GraphErrorKind::NotFound) if one of the nodes was not there, or went
+    /// meanwhile: its tree may have been read when half of it was gone.
     pub(crate) fn read_whole<T>(
         &self,
         layers: &[&LayerId],

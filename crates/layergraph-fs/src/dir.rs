@@ -5,6 +5,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, RawDir, RenameFlags, SeekFrom};
 use rustix::io::Errno;
 
 use crate::sys::{At, change, look, sync};
-use crate::{Device, FileKind, Metadata, NewFile, Result};
+use crate::{Device, FileKind, FsError, Metadata, NewFile, Result};
 
 /// A handle on an open directory.
 ///
@@ -180,10 +181,29 @@ impl Dir {
     /// A link is refused with `ELOOP`, any other kind with `EINVAL`; a named pipe or a device is
     /// not opened.
     pub fn open_file(&self, name: &OsStr) -> Result<File> {
+        self.open_named_file(name).map(|(file, _)| file)
+    }
+
+    /// Reads the regular file called `name`, at most its first `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open_file`](Dir::open_file).
+    pub fn read_file(&self, name: &OsStr, limit: u64) -> Result<Vec<u8>> {
+        let (file, metadata) = self.open_named_file(name)?;
+        // A little more than it has, so that its end is seen without growing.
+        let expected = metadata.size.min(limit).saturating_add(64);
+        let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
+        let read = file.take(limit).read_to_end(&mut bytes);
+        read.map_err(|error| FsError::new("read", self.path_of(name), error))?;
+        Ok(bytes)
+    }
+
+    fn open_named_file(&self, name: &OsStr) -> Result<(File, Metadata)> {
         let at = self.plain("openat", name)?;
         match self.metadata(name)?.kind {
             // Opening it again could meet something else: the second look is at the handle.
-            FileKind::File => Ok(self.open_listed_file(name)?.0),
+            FileKind::File => self.open_listed_file(name),
             FileKind::Symlink => Err(at.error("openat", Errno::LOOP)),
             _ => Err(at.error("openat", Errno::INVAL)),
         }

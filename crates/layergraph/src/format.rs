@@ -5,7 +5,6 @@
 //! they are. Such a store stays without one, so that the original can go on with it.
 
 use std::ffi::OsStr;
-use std::io::Read;
 use std::path::PathBuf;
 
 use layergraph_archive::Ownership;
@@ -130,12 +129,8 @@ impl Format {
             return Ok(graph.map(|_| Format::new(Ownership::Preserve)));
         }
         // A link there, or anything else that is no file, is an error: it is not missing.
-        let file = root.open_file(OsStr::new(NAME))?;
+        let text = root.read_file(OsStr::new(NAME), MAX_BYTES)?;
         let path = root.path().join(NAME);
-        let mut text = Vec::new();
-        file.take(MAX_BYTES)
-            .read_to_end(&mut text)
-            .map_err(|error| FsError::new("read", &path, error))?;
         let unreadable = |source| FormatError::Unreadable {
             path: path.clone(),
             source,

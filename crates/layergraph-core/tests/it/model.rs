@@ -1,0 +1,315 @@
+//! Random operations on two graphs of one store, against a model in memory.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use layergraph_core::{DeleteOptions, Graph, GraphErrorKind};
+use layergraph_digest::parse_checksum;
+use layergraph_image::NodeId;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::laws::forced;
+use crate::support::{Store, image, layer};
+
+/// Ids that share a few digits, many, or none.
+const IDS: [[u8; 32]; 6] = {
+    let mut ids = [
+        [0xaa; 32], [0xaa; 32], [0xab; 32], [0xc0; 32], [0xc0; 32], [0x12; 32],
+    ];
+    ids[1][10] = 0xab;
+    ids[4][31] = 0xc1;
+    ids
+};
+
+fn id(number: usize) -> NodeId {
+    NodeId::from_bytes(IDS[number])
+}
+
+#[derive(Debug, Clone)]
+enum Entry {
+    File(&'static str, &'static str),
+    Whiteout(&'static str),
+}
+
+#[derive(Debug, Clone)]
+enum Operation {
+    Register(usize, Option<usize>, Option<Vec<Entry>>),
+    Delete(usize, usize, bool),
+    Get(usize, usize),
+    SetDigest(usize),
+    /// Removes the size that is written down, so that it has to be computed.
+    ForgetSize(usize),
+    Reopen,
+}
+
+type Tree = BTreeMap<&'static str, &'static str>;
+
+#[derive(Debug, Clone)]
+struct Node {
+    parent: Option<usize>,
+    tree: Tree,
+    size: i64,
+    has_digest: bool,
+}
+
+type Model = BTreeMap<usize, Node>;
+
+fn operation() -> impl Strategy<Value = Operation> {
+    let number = || 0..IDS.len();
+    let name = || proptest::sample::select(vec!["a", "b", "c"]);
+    let content = proptest::sample::select(vec!["", "x", "yy"]);
+    let entry = prop_oneof![
+        3 => (name(), content).prop_map(|(name, text)| Entry::File(name, text)),
+        1 => name().prop_map(Entry::Whiteout),
+    ];
+    let layer = proptest::option::weighted(0.8, vec(entry, 0..4));
+    let parent = proptest::option::weighted(0.7, number());
+    prop_oneof![
+        6 => (number(), parent, layer)
+            .prop_map(|(id, parent, layer)| Operation::Register(id, parent, layer)),
+        3 => (number(), 1..=64_usize, any::<bool>())
+            .prop_map(|(id, digits, force)| Operation::Delete(id, digits, force)),
+        3 => (number(), 1..=64_usize).prop_map(|(id, digits)| Operation::Get(id, digits)),
+        1 => number().prop_map(Operation::SetDigest),
+        1 => number().prop_map(Operation::ForgetSize),
+        1 => Just(Operation::Reopen),
+    ]
+}
+
+/// Applies a layer as the image-spec has it: whiteouts remove what is below.
+fn applied(below: Option<&Node>, entries: &[Entry]) -> (Tree, i64) {
+    let mut tree = below.map(|node| node.tree.clone()).unwrap_or_default();
+    let mut size = 0;
+    for entry in entries {
+        if let Entry::Whiteout(name) = entry {
+            tree.remove(name);
+        }
+    }
+    for entry in entries {
+        if let Entry::File(name, text) = entry {
+            tree.insert(name, text);
+            size += i64::try_from(text.len()).expect("a short text");
+        }
+    }
+    (tree, size)
+}
+
+fn written(entries: &[Entry]) -> Vec<u8> {
+    let lines: Vec<String> = entries
+        .iter()
+        .map(|entry| match entry {
+            Entry::File(name, text) => format!("{name} = {text}"),
+            Entry::Whiteout(name) => format!(".wh.{name}"),
+        })
+        .collect();
+    layer(&lines.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// What the layer of a node changes, if there is something to compare with.
+fn changes(model: &Model, node: &Node) -> Option<(Vec<String>, i64)> {
+    let below = match node.parent {
+        Some(parent) => model.get(&parent)?.tree.clone(),
+        None => Tree::new(),
+    };
+    let mut lines = BTreeMap::new();
+    let mut size = 0;
+    for (name, text) in &node.tree {
+        let letter = match below.get(name) {
+            Some(old) if old == text => continue,
+            Some(_) => 'C',
+            None => 'A',
+        };
+        size += i64::try_from(text.len()).expect("a short text");
+        lines.insert(*name, format!("{letter} /{name}"));
+    }
+    for name in below.keys().filter(|name| !node.tree.contains_key(*name)) {
+        lines.insert(name, format!("D /{name}"));
+    }
+    Some((lines.into_values().collect(), size))
+}
+
+/// Finds by prefix, as whoever goes through all ids would.
+fn find(model: &Model, prefix: &str) -> Result<usize, GraphErrorKind> {
+    let mut found = model
+        .keys()
+        .filter(|&&number| id(number).to_string().starts_with(prefix));
+    match (found.next(), found.next()) {
+        (None, _) => Err(GraphErrorKind::NotFound),
+        (Some(&number), None) => Ok(number),
+        _ => Err(GraphErrorKind::Ambiguous),
+    }
+}
+
+fn children(model: &Model, number: usize) -> Vec<NodeId> {
+    let children = model.iter().filter(|(_, node)| node.parent == Some(number));
+    let mut children: Vec<NodeId> = children.map(|(&child, _)| id(child)).collect();
+    children.sort();
+    children
+}
+
+fn perform(store: &Store, graph: &Graph, model: &mut Model, operation: &Operation) {
+    match operation {
+        Operation::Register(number, parent, entries) => {
+            let described = image(&id(*number), parent.map(id).as_ref());
+            let tar = entries.as_deref().map(written);
+            let result = match &tar {
+                Some(tar) => graph.register(&described, Some(&mut &tar[..])),
+                None => graph.register(&described, None),
+            };
+            let below = parent.and_then(|parent| model.get(&parent));
+            let expected = if model.contains_key(number) {
+                Err(GraphErrorKind::AlreadyExists)
+            } else if parent.is_some() && below.is_none() {
+                Err(GraphErrorKind::NotFound)
+            } else {
+                Ok(())
+            };
+            assert_eq!(result.map(drop).map_err(|error| error.kind()), expected);
+            if expected.is_ok() {
+                let (tree, size) = applied(below, entries.as_deref().unwrap_or_default());
+                let (parent, has_digest) = (*parent, false);
+                model.insert(
+                    *number,
+                    Node {
+                        parent,
+                        tree,
+                        size,
+                        has_digest,
+                    },
+                );
+            }
+        }
+        Operation::Delete(number, digits, force) => {
+            let prefix = &id(*number).to_string()[..*digits];
+            let options = if *force {
+                forced()
+            } else {
+                DeleteOptions::default()
+            };
+            let found = find(model, prefix);
+            // A node that is its own parent is nobody else's.
+            let is_used = |number| {
+                children(model, number)
+                    .iter()
+                    .any(|child| *child != id(number))
+            };
+            let expected = match found {
+                Ok(number) if !force && is_used(number) => Err(GraphErrorKind::InUse),
+                found => found,
+            };
+            let deleted = graph.delete(prefix, options);
+            if let Ok(deleted) = &deleted {
+                assert!(deleted.leftover.is_none());
+            }
+            let deleted = deleted
+                .map(|deleted| deleted.id)
+                .map_err(|error| error.kind());
+            assert_eq!(deleted, expected.map(|number| id(number).to_string()));
+            if let Ok(number) = expected {
+                model.remove(&number);
+            }
+        }
+        Operation::Get(number, digits) => {
+            let prefix = &id(*number).to_string()[..*digits];
+            let found = graph
+                .get(prefix)
+                .map(|node| node.id())
+                .map_err(|error| error.kind());
+            assert_eq!(found, find(model, prefix).map(id), "{prefix}");
+        }
+        Operation::SetDigest(number) => {
+            let digest = parse_checksum("sha256:ab").expect("a checksum");
+            let set = graph.set_digest(&id(*number), &digest);
+            assert_eq!(set.is_ok(), model.contains_key(number));
+            if let Some(node) = model.get_mut(number) {
+                node.has_digest = true;
+            }
+        }
+        Operation::ForgetSize(number) => {
+            let computed = model.get(number).and_then(|node| changes(model, node));
+            if let Some((_, size)) = computed {
+                let file = store.node(&id(*number)).join("layersize");
+                fs::remove_file(&file).expect("a node has one");
+                let node = graph.get(&id(*number).to_string()).expect("it is there");
+                assert_eq!(node.size(), size);
+                assert_eq!(
+                    fs::read(file).expect("it was written"),
+                    size.to_string().into_bytes()
+                );
+                model.get_mut(number).expect("it was just there").size = size;
+            }
+        }
+        Operation::Reopen => {}
+    }
+}
+
+fn check(store: &Store, graph: &Graph, model: &Model) {
+    let nodes = graph.map().expect("it can be listed");
+    assert!(nodes.broken.is_empty(), "{:?}", nodes.broken);
+    let mut ids: Vec<NodeId> = model.keys().map(|&number| id(number)).collect();
+    ids.sort();
+    assert!(nodes.by_id.keys().eq(&ids));
+    let by_parent: BTreeMap<NodeId, Vec<NodeId>> = model
+        .keys()
+        .map(|&number| (id(number), children(model, number)))
+        .filter(|(_, children)| !children.is_empty())
+        .collect();
+    assert_eq!(graph.by_parent().expect("it can be listed"), by_parent);
+    let heads = graph.heads().expect("it can be listed");
+    assert!(
+        heads
+            .keys()
+            .eq(ids.iter().filter(|id| !by_parent.contains_key(id)))
+    );
+
+    for (&number, expected) in model {
+        let node = &nodes.by_id[&id(number)];
+        assert_eq!(node.size(), expected.size);
+        let parent = expected.parent.map(|parent| id(parent).to_string());
+        assert_eq!(node.parent(), parent.as_deref());
+        assert_eq!(graph.digest(&node.id()).is_ok(), expected.has_digest);
+        let mut tree = BTreeMap::new();
+        for entry in fs::read_dir(store.tree(&node.id())).expect("a node has a tree") {
+            let entry = entry.expect("a readable directory");
+            let name = entry.file_name().into_string().expect("a name of ours");
+            tree.insert(name, fs::read_to_string(entry.path()).expect("a file"));
+        }
+        let expected_tree = expected.tree.iter();
+        assert!(
+            tree.iter()
+                .map(|(a, b)| (&**a, &**b))
+                .eq(expected_tree.map(|(a, b)| (*a, *b)))
+        );
+        // The root of a tree is listed where it belongs to an ordinary user.
+        let listed = graph.changes(node).ok().map(|list| {
+            let lines = list.iter().map(ToString::to_string);
+            lines.filter(|line| line != "C /").collect::<Vec<_>>()
+        });
+        assert_eq!(listed, changes(model, expected).map(|(lines, _)| lines));
+    }
+    assert!(store.unfinished().is_empty());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn two_graphs_of_one_store_are_what_a_map_is(
+        operations in vec((operation(), 0..2_usize), 1..24)
+    ) {
+        let store = Store::in_memory()?;
+        let mut graphs = [store.open(), store.open()];
+        let mut model = Model::new();
+        for (operation, number) in &operations {
+            if let Operation::Reopen = operation {
+                graphs[*number] = store.open();
+            }
+            perform(&store, &graphs[*number], &mut model, operation);
+            check(&store, &graphs[1 - number], &model);
+        }
+        for graph in &graphs {
+            check(&store, graph, &model);
+        }
+    }
+}

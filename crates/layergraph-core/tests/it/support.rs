@@ -1,0 +1,228 @@
+//! Stores to work in, layers of a few words, and how a store looks from outside.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use layergraph_archive::listing;
+use layergraph_core::{Graph, GraphOptions};
+use layergraph_driver::{Driver, DriverOptions, LayerId};
+use layergraph_driver_vfs::VfsDriver;
+use layergraph_fs::Durability;
+use layergraph_image::NodeId;
+use layergraph_image::v1::Image;
+use layergraph_tar::{Kind, NewMember, Writer};
+use tempfile::TempDir;
+
+pub(crate) type Result<T = (), E = Box<dyn Error>> = std::result::Result<T, E>;
+
+/// The root of a store, in a temporary directory.
+pub(crate) struct Store {
+    _directory: TempDir,
+    root: PathBuf,
+}
+
+impl Store {
+    pub(crate) fn new() -> io::Result<Store> {
+        Store::of(tempfile::tempdir()?)
+    }
+
+    /// In memory, where nothing waits for a disk.
+    pub(crate) fn in_memory() -> io::Result<Store> {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() {
+            Store::of(TempDir::new_in(memory)?)
+        } else {
+            Store::new()
+        }
+    }
+
+    fn of(directory: TempDir) -> io::Result<Store> {
+        let root = directory.path().join("store");
+        fs::create_dir(&root)?;
+        Ok(Store {
+            _directory: directory,
+            root,
+        })
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path)
+    }
+
+    pub(crate) fn open(&self) -> Graph {
+        open(&self.root)
+    }
+
+    /// The files of a node.
+    pub(crate) fn node(&self, id: &NodeId) -> PathBuf {
+        self.root.join("graph").join(id.to_string())
+    }
+
+    /// The tree of a node.
+    pub(crate) fn tree(&self, id: &NodeId) -> PathBuf {
+        self.root.join("vfs/dir").join(id.to_string())
+    }
+
+    /// Everything in the store that is not there in an empty one already.
+    pub(crate) fn contents(&self) -> Contents {
+        contents(&self.root)
+    }
+
+    /// What is being made or removed, or was left so.
+    pub(crate) fn unfinished(&self) -> Vec<PathBuf> {
+        let mut left = Vec::new();
+        for place in ["graph/_tmp", "vfs/.staging", "vfs/.trash"] {
+            let Ok(entries) = fs::read_dir(self.path(place)) else {
+                continue;
+            };
+            left.extend(entries.map(|entry| entry.expect("a readable directory").path()));
+        }
+        left
+    }
+}
+
+pub(crate) fn vfs(root: &Path) -> Arc<dyn Driver> {
+    let mut options = DriverOptions::default();
+    options.durability = Durability::None;
+    VfsDriver::open_dyn(root, &options).expect("a relative path is no matter")
+}
+
+pub(crate) fn open(root: &Path) -> Graph {
+    open_with(root, vfs(root))
+}
+
+pub(crate) fn open_with(root: &Path, driver: Arc<dyn Driver>) -> Graph {
+    let mut options = GraphOptions::default();
+    options.durability = Durability::None;
+    let graph = Graph::open(root, driver, &options).expect("a store that can be opened");
+    assert!(graph.unswept().is_none(), "{:?}", graph.unswept());
+    graph
+}
+
+/// The id number `number`: ids of numbers below 256 share their first 62 digits.
+pub(crate) fn id(number: u8) -> NodeId {
+    let mut bytes = [0xab; 32];
+    bytes[31] = number;
+    NodeId::from_bytes(bytes)
+}
+
+pub(crate) fn image(id: &NodeId, parent: Option<&NodeId>) -> Image {
+    Image {
+        id: id.to_string(),
+        parent: parent.map(ToString::to_string).unwrap_or_default(),
+        ..Image::default()
+    }
+}
+
+pub(crate) fn layer_id(id: &NodeId) -> LayerId {
+    LayerId::from(*id)
+}
+
+/// When all objects of a described layer were modified.
+pub(crate) fn moment() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 5)
+}
+
+/// Writes a layer of lines: `d/` a directory, `f = text` a file, `.wh.f` a whiteout.
+pub(crate) fn layer(lines: &[&str]) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new());
+    for line in lines {
+        let (path, text) = line.split_once(" = ").unwrap_or((line, ""));
+        let kind = if path.ends_with('/') {
+            Kind::Directory
+        } else {
+            Kind::File
+        };
+        let member = NewMember {
+            mode: if kind == Kind::File { 0o644 } else { 0o755 },
+            uid: me().0,
+            gid: me().1,
+            mtime: moment(),
+            size: text.len() as u64,
+            ..NewMember::new(path.as_bytes(), kind)
+        };
+        writer
+            .append(&member, text.as_bytes())
+            .expect("a member that can be written");
+    }
+    writer.finish().expect("a vector takes it")
+}
+
+/// Who runs the tests: what is made by them belongs to these.
+fn me() -> (u32, u32) {
+    let metadata = fs::metadata("/proc/self").expect("it is this process");
+    (metadata.uid(), metadata.gid())
+}
+
+/// The canonical listing of a node's tree.
+pub(crate) fn listing_of(graph: &Graph, id: &NodeId) -> String {
+    let mut text = Vec::new();
+    let view = graph.view(id).expect("the node has a tree");
+    listing(&view, &mut text).expect("the tree can be read");
+    String::from_utf8(text).expect("a listing is ASCII")
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// By path: the kind, the mode, and the content of a file.
+pub(crate) type Contents = BTreeMap<PathBuf, (char, u32, Vec<u8>)>;
+
+/// What a store has as soon as anything was done in it.
+const FURNITURE: &[&str] = &[
+    "graph",
+    "graph/_tmp",
+    "lock",
+    "vfs",
+    "vfs/.staging",
+    "vfs/.trash",
+    "vfs/dir",
+];
+
+fn contents(root: &Path) -> Contents {
+    let mut contents = everything(root);
+    contents.retain(|path, _| !FURNITURE.iter().any(|name| path == Path::new(name)));
+    contents
+}
+
+/// All that is in a directory.
+pub(crate) fn everything(root: &Path) -> Contents {
+    let mut contents = Contents::new();
+    let mut left = vec![PathBuf::new()];
+    while let Some(path) = left.pop() {
+        for entry in fs::read_dir(root.join(&path)).expect("a readable directory") {
+            let path = path.join(entry.expect("a readable directory").file_name());
+            let full = root.join(&path);
+            let metadata = fs::symlink_metadata(&full).expect("it was just listed");
+            let (kind, content) = if metadata.is_dir() {
+                left.push(path.clone());
+                ('d', Vec::new())
+            } else if metadata.is_file() {
+                ('f', fs::read(&full).expect("it was just listed"))
+            } else {
+                ('o', Vec::new())
+            };
+            let mode = metadata.permissions().mode() & 0o7777;
+            contents.insert(path, (kind, mode, content));
+        }
+    }
+    contents
+}
