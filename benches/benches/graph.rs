@@ -1,11 +1,11 @@
 //! What does a graph of ten thousand nodes cost to open, to list, and to ask?
 //!
-//! Makes a store with the driver vfs, in chains of ten nodes with the JSON of an ordinary image and
-//! hardly any files, since the trees are not what is measured. Then opens it, lists all nodes, finds
-//! the heads, and gets nodes by twelve digits.
+//! Makes a store with the driver vfs, in chains of ten nodes with the JSON of an ordinary image
+//! and hardly any files, since the trees are not what is measured. Then opens it, lists all nodes,
+//! finds the heads, and gets nodes by twelve digits.
 //!
-//! `cargo bench -p layergraph-benches --bench graph` takes about two minutes, most of it to make the
-//! store; with `-- --test` each thing is done once, on a small one.
+//! `cargo bench -p layergraph-benches --bench graph` takes about two minutes, most of it to make
+//! the store; with `-- --test` each thing is done once, on a small one.
 
 #![forbid(unsafe_code)]
 

@@ -15,14 +15,11 @@ use layergraph_image::NodeId;
 use crate::error::Attempted;
 use crate::index::Index;
 use crate::node::Node;
+use crate::root::{GRAPH, PRIVATE, open_root};
 use crate::{GraphError, GraphErrorKind, Result, files, lock};
 
-/// The graph's directory in the store's root.
-const GRAPH: &str = "graph";
 /// Where nodes are made, in the graph's directory.
 pub(crate) const STAGING: &str = "_tmp";
-/// Only the owner may enter.
-const PRIVATE: u32 = 0o700;
 
 /// How a graph is kept.
 #[derive(Debug, Clone, Default)]
@@ -69,16 +66,13 @@ pub struct BrokenNode {
 }
 
 impl Graph {
-    /// Opens the graph of the store at `root`, with the driver that keeps its trees. The root and
-    /// the graph's directory are made if they are missing, with mode 0700.
+    /// Opens the graph of the store at `path`, with the driver that keeps its trees. The root and
+    /// the graph's directory are made if they are missing, with mode 0700; see [`open_root`].
     ///
     /// What processes that are gone left half made is removed; see [`unswept`](Graph::unswept).
-    pub fn open(root: &Path, driver: Arc<dyn Driver>, options: &GraphOptions) -> Result<Graph> {
-        let opened = || format!("cannot open the graph in {}", root.display());
-        // An absolute path makes messages, and paths that are handed out, true everywhere.
-        let root = std::path::absolute(root)
-            .map_err(|error| GraphError::new(GraphErrorKind::Failed, opened()).because(error))?;
-        let root = Dir::open_or_make(&root, PRIVATE).attempted(opened)?;
+    pub fn open(path: &Path, driver: Arc<dyn Driver>, options: &GraphOptions) -> Result<Graph> {
+        let opened = || format!("cannot open the graph in {}", path.display());
+        let root = open_root(path)?;
         let dir = root
             .ensure_dir(OsStr::new(GRAPH), PRIVATE)
             .attempted(opened)?;

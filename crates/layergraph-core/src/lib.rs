@@ -59,6 +59,7 @@ mod lock;
 mod node;
 pub mod progress;
 mod register;
+mod root;
 mod seen;
 
 pub use delete::{DeleteOptions, Deleted};
@@ -68,6 +69,7 @@ pub use graph::{BrokenNode, Graph, GraphOptions, Nodes};
 pub use history::{MAX_DEPTH, ParentsSize};
 pub use node::Node;
 pub use register::NewNode;
+pub use root::open_root;
 
 /// The result of a graph's call.
 pub type Result<T, E = GraphError> = std::result::Result<T, E>;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use layergraph_archive::{Limits, Ownership};
-use layergraph_core::{Graph, GraphError, GraphOptions};
+use layergraph_core::{Graph, GraphError, GraphOptions, open_root};
 use layergraph_driver::{DriverChoice, DriverError, DriverOptions, Registry};
 use layergraph_driver_vfs::VfsDriver;
 use layergraph_fs::{Dir, Durability, FsError, effective_user};
@@ -148,7 +148,7 @@ impl StoreOptions {
         let driver = drivers()?.open(root, &format.driver(&self.driver)?, &options)?;
         if found.is_none() {
             // Before there is a graph, which without this file would be one of 2015.
-            let dir = Dir::open_or_make(root, 0o700)?;
+            let dir = open_root(root)?;
             format
                 .with_driver(driver.name())
                 .write(&dir, self.durability)?;

@@ -10,6 +10,7 @@ mod reference;
 mod reference_anew;
 mod reference_damaged;
 mod reference_layers;
+mod roots;
 mod seed;
 mod sharing;
 mod support;

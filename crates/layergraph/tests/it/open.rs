@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use layergraph::archive::Ownership;
 use layergraph::fs::effective_user;
-use layergraph::{DriverChoice, DriverErrorKind, FormatError, OpenError, StoreOptions, drivers};
+use layergraph::{
+    DriverChoice, DriverErrorKind, FormatError, GraphErrorKind, OpenError, StoreOptions, drivers,
+};
 
 use crate::support::{Place, Result, names, register};
 
@@ -27,6 +29,13 @@ fn a_store_that_is_missing_is_made_only_if_wanted() -> Result {
     assert!(matches!(missing, Err(OpenError::NoStore { .. })));
     assert_eq!(names(&place.root())?, ["file"]);
 
+    // Nor is one made of a directory that others may enter.
+    let refused = StoreOptions::new().open_graph(&place.root());
+    assert!(matches!(&refused, Err(OpenError::Graph(error))
+        if error.kind() == GraphErrorKind::NotSupported));
+    assert_eq!(names(&place.root())?, ["file"]);
+
+    fs::set_permissions(place.root(), fs::Permissions::from_mode(0o700))?;
     let id = register(&StoreOptions::new().open_graph(&place.root())?)?;
     let graph = StoreOptions::new()
         .create(false)
