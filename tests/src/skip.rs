@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// Names the file to which skipped tests are added; set by `cargo xtask test`.
-const FILE: &str = "LAYERGRAPH_SKIPPED";
+pub(crate) const FILE: &str = "LAYERGRAPH_SKIPPED";
 
 /// What a test may return.
 pub trait Skipped {

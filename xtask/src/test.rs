@@ -24,7 +24,15 @@ use crate::workspace;
 const SKIPPED: &str = "LAYERGRAPH_SKIPPED";
 
 /// The packages whose work depends on who does it.
-const OF_USERS: &[&str] = &["layergraph-fs", "layergraph-archive", "layergraph-cli"];
+const OF_USERS: &[&str] = &[
+    "layergraph-fs",
+    "layergraph-archive",
+    "layergraph-driver",
+    "layergraph-driver-vfs",
+    "layergraph-core",
+    "layergraph",
+    "layergraph-cli",
+];
 
 /// The ordinary user, as in `layergraph-tests`.
 pub(crate) const USER: u32 = 54_321;
