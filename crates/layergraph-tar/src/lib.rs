@@ -51,6 +51,11 @@
 //! - The reader holds 128 KiB, and the headers of one member within its [`Limits`].
 //! - Archives of several volumes are not put together.
 //! - Times of access and change are read from PAX records alone.
+//!
+//! # Features
+//!
+//! - `recipe`, off by default: the module `recipe`, which keeps of an archive what its files do not
+//!   say, and makes the identical archive again. It brings dependencies for JSON, gzip and base64.
 
 #![forbid(unsafe_code)]
 
@@ -62,6 +67,8 @@ mod limits;
 mod member;
 mod pax;
 mod reader;
+#[cfg(feature = "recipe")]
+pub mod recipe;
 mod sparse;
 mod tap;
 mod writer;

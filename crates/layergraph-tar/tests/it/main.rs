@@ -5,6 +5,8 @@ mod laws;
 mod links;
 mod programs_read;
 mod programs_write;
+#[cfg(feature = "recipe")]
+mod recipes;
 mod refusals;
 mod support;
 mod taps;

@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use layergraph_tar::{Kind, Member, NewMember, Reader, TarError, WriteError, Writer};
+use layergraph_tar::{Kind, Member, NewMember, Reader, Tap, TarError, WriteError, Writer};
 use rustix::fs::{
     AtFlags, CWD, Timespec, Timestamps, XattrFlags, lgetxattr, llistxattr, lsetxattr, major, minor,
     utimensat,
@@ -227,7 +227,7 @@ fn content(reader: &mut Reader<&[u8]>, member: &Member) -> Result<Vec<u8>, TarEr
 }
 
 /// Reads the stored data of the current member.
-pub(crate) fn data<R: io::Read>(reader: &mut Reader<R>) -> Result<Vec<u8>, TarError> {
+pub(crate) fn data<R: io::Read, T: Tap>(reader: &mut Reader<R, T>) -> Result<Vec<u8>, TarError> {
     let mut data = Vec::new();
     loop {
         let chunk = reader.chunk()?;
