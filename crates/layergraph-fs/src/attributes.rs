@@ -119,15 +119,10 @@ impl Dir {
         }))
     }
 
-    /// Removes the access control lists that an object made in a directory inherits from it.
-    pub(crate) fn remove_inherited_acls(&self) -> Result<()> {
-        for key in ["system.posix_acl_default", "system.posix_acl_access"] {
-            let (name, key) = (OsStr::new(HERE), OsStr::new(key));
-            if self.xattr(name, key)?.is_some() {
-                self.remove_xattr(name, key)?;
-            }
-        }
-        Ok(())
+    /// Removes the access control lists that the directory got from the one it was made in
+    /// (`acl(5)`).
+    pub fn remove_inherited_acls(&self) -> Result<()> {
+        remove_inherited_acls(self, self.here())
     }
 
     /// A path to `name` whose last component is not followed; to the directory itself, one that
@@ -138,7 +133,20 @@ impl Dir {
     }
 }
 
-fn handle_path(fd: impl AsFd) -> PathBuf {
+/// Removes the access control lists that an object has from the directory it was made in.
+pub(crate) fn remove_inherited_acls(fd: impl AsFd, at: At<'_>) -> Result<()> {
+    let path = handle_path(fd);
+    for key in ["system.posix_acl_default", "system.posix_acl_access"] {
+        let get = |buffer: &mut [u8]| rustix::fs::getxattr(&path, key, buffer);
+        if through_proc(read_xattr(at, get))?.is_some() {
+            let remove = || rustix::fs::removexattr(&path, key);
+            through_proc(change("removexattr", at, remove))?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn handle_path(fd: impl AsFd) -> PathBuf {
     Path::new(HANDLES).join(fd.as_fd().as_raw_fd().to_string())
 }
 
@@ -155,7 +163,7 @@ fn handle_and_mode(dir: &Dir, name: &OsStr, at: At<'_>) -> Result<(OwnedFd, Mode
     Ok((fd, Mode::from_raw_mode(stat.st_mode & 0o7777)))
 }
 
-fn set_mode_by_handle(fd: impl AsFd, at: At<'_>, mode: Mode) -> Result<()> {
+pub(crate) fn set_mode_by_handle(fd: impl AsFd, at: At<'_>, mode: Mode) -> Result<()> {
     let path = handle_path(fd);
     through_proc(change("fchmodat", at, || rustix::fs::chmod(&path, mode)))
 }
@@ -192,7 +200,7 @@ pub(crate) fn open_despite_mode(dir: &Dir, name: &OsStr) -> Result<OwnedFd> {
 }
 
 /// Says that `/proc` is missing where that is why a call found nothing.
-fn through_proc<T>(result: Result<T>) -> Result<T> {
+pub(crate) fn through_proc<T>(result: Result<T>) -> Result<T> {
     match result {
         Err(error) if error.is(Errno::NOENT) && !has_proc() => {
             let reason = "/proc is not mounted, and this call needs it";
@@ -215,7 +223,7 @@ pub(crate) fn xattrs_of(file: impl AsFd, at: At<'_>) -> Result<Vec<(OsString, Ve
 }
 
 /// Reads all extended attributes of the object that `list` and `get` are for.
-fn read_xattrs(
+pub(crate) fn read_xattrs(
     at: At<'_>,
     list: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
     get: impl Fn(&OsStr, &mut [u8]) -> rustix::io::Result<usize>,

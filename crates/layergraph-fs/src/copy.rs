@@ -10,9 +10,9 @@ use std::fs::File;
 use rustix::io::Errno;
 
 use crate::dir::{DirEntry, LISTED, RenameMode};
-use crate::remove::open_on_same_mount;
+use crate::mount::open_on_same_mount;
 use crate::trail::Trail;
-use crate::{Dir, FileKind, Metadata, Result, Staging};
+use crate::{Dir, FileKind, Metadata, Object, Result, Staging};
 
 use content::Ways;
 pub use content::copy_file;
@@ -39,7 +39,8 @@ use preserve::Copied;
 pub fn copy_tree(from: &Dir, name: &OsStr, to: &Dir, to_name: &OsStr) -> Result<()> {
     let kind = from.metadata(name)?.kind;
     if kind != FileKind::Directory {
-        return Object::open(from, name, kind)?.copy(to, to_name, &mut Ways::default());
+        let original = Original::open(from, name, kind)?;
+        return original.copy(to, to_name, &mut Ways::default(), Place::Any);
     }
     let source = from.open_dir_as(name, LISTED)?;
     to.make_dir(to_name, 0o700)?;
@@ -91,7 +92,8 @@ pub fn replace_by_copy(dir: &Dir, name: &OsStr) -> Result<()> {
         return Err(at.error("renameat2", Errno::ISDIR));
     }
     let staging = Staging::new(dir)?;
-    Object::open(dir, name, kind)?.copy(staging.dir(), name, &mut Ways::default())?;
+    let original = Original::open(dir, name, kind)?;
+    original.copy(staging.dir(), name, &mut Ways::default(), Place::Bare)?;
     staging.dir().rename(name, dir, name, RenameMode::Replace)?;
     staging.discard()
 }
@@ -136,19 +138,20 @@ impl Copier {
         if kind == FileKind::Directory {
             return self.directory(name);
         }
-        let object = Object::open(from, name, kind)?;
-        if object.metadata.links > 1 {
-            let id = object.metadata.id();
+        let original = Original::open(from, name, kind)?;
+        let links = original.metadata.links;
+        if links > 1 {
+            let id = original.metadata.id();
             let place = *self.to.state();
             let to = self.to.here();
             if self.links.link(id, to, place, name)? {
                 return Ok(());
             }
-            object.copy(to, name, &mut self.ways)?;
-            self.links.remember(id, place, name);
+            original.copy(to, name, &mut self.ways, Place::Bare)?;
+            self.links.remember(id, place, name, links - 1);
             return Ok(());
         }
-        object.copy(to, name, &mut self.ways)
+        original.copy(to, name, &mut self.ways, Place::Bare)
     }
 
     fn directory(&mut self, name: &OsStr) -> Result<()> {
@@ -166,49 +169,115 @@ impl Copier {
     }
 }
 
+/// Where a copy is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In a directory without access control lists for what is made in it.
+    Bare,
+    /// In whatever directory.
+    Any,
+}
+
 /// An object to be copied, other than a directory.
-struct Object<'a> {
+struct Original<'a> {
     from: &'a Dir,
     name: &'a OsStr,
     metadata: Metadata,
-    /// Of a regular file.
-    file: Option<File>,
+    handle: Handle,
 }
 
-impl<'a> Object<'a> {
-    /// Looks at `name`, which was of this kind a moment ago.
-    fn open(from: &'a Dir, name: &'a OsStr, kind: FileKind) -> Result<Object<'a>> {
-        let (metadata, file) = if kind == FileKind::File {
-            let (file, metadata) = from.open_listed_file(name)?;
-            (metadata, Some(file))
-        } else {
-            (from.metadata(name)?, None)
-        };
-        Ok(Object {
+enum Handle {
+    File(File),
+    Other(Object),
+}
+
+impl<'a> Original<'a> {
+    /// Opens `name`, which was of this kind a moment ago. If it is of another one by now, this is
+    /// the kind that is copied.
+    fn open(from: &'a Dir, name: &'a OsStr, kind: FileKind) -> Result<Original<'a>> {
+        let original = |metadata, handle| Original {
             from,
             name,
             metadata,
-            file,
-        })
+            handle,
+        };
+        if kind != FileKind::File {
+            let object = from.open_object(name)?;
+            let metadata = object.metadata()?;
+            match metadata.kind {
+                FileKind::File => {}
+                FileKind::Directory => return Err(object.at().error("openat", Errno::ISDIR)),
+                _ => return Ok(original(metadata, Handle::Other(object))),
+            }
+        }
+        let (file, metadata) = from.open_listed_file(name)?;
+        Ok(original(metadata, Handle::File(file)))
     }
 
-    fn copy(&self, to: &Dir, to_name: &OsStr, ways: &mut Ways) -> Result<()> {
-        let Object {
-            from,
-            name,
-            metadata,
-            file,
-        } = self;
-        if let Some(file) = file {
-            let mut copy = to.create_file(to_name, 0o600)?;
-            ways.copy(file, &mut copy)?;
-            let xattrs = crate::attributes::xattrs_of(file, from.plain("listxattr", name)?)?;
-            return Copied::File(&copy).preserve(metadata, xattrs);
-        }
+    fn copy(&self, to: &Dir, to_name: &OsStr, ways: &mut Ways, place: Place) -> Result<()> {
+        let metadata = &self.metadata;
+        let object = match &self.handle {
+            Handle::File(file) => {
+                let mut copy = to.create_file(to_name, 0o600)?;
+                if place == Place::Any {
+                    copy.remove_inherited_acls()?;
+                }
+                ways.copy(file, &mut copy)?;
+                let at = self.from.plain("listxattr", self.name)?;
+                let xattrs = crate::attributes::xattrs_of(file, at)?;
+                return Copied::File(&copy).preserve(metadata, xattrs);
+            }
+            Handle::Other(object) => object,
+        };
         match metadata.kind {
-            FileKind::Symlink => to.make_symlink(to_name, &from.read_link(name)?)?,
+            FileKind::Symlink => to.make_symlink(to_name, &object.read_link()?)?,
             kind => to.make_node(to_name, kind, 0o600, metadata.device)?,
         }
-        Copied::Entry(to, to_name).preserve(metadata, from.xattrs(name)?)
+        let copy = to.open_object(to_name)?;
+        if copy.metadata()?.kind != metadata.kind {
+            // Somebody else has put something in its place.
+            return Err(copy.at().error("openat", Errno::STALE));
+        }
+        if place == Place::Any && metadata.kind != FileKind::Symlink {
+            copy.remove_inherited_acls()?;
+        }
+        Copied::Object(&copy).preserve(metadata, object.xattrs()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+    use std::fs;
+
+    use super::*;
+
+    /// A name may get another object between the listing and the copy.
+    #[test]
+    fn what_has_become_of_another_kind_is_copied_as_that_or_not_at_all()
+    -> Result<(), Box<dyn Error>> {
+        let home = tempfile::tempdir()?;
+        let dir = Dir::open(home.path())?;
+        let (file, copy) = (OsStr::new("file"), OsStr::new("copy"));
+        fs::write(home.path().join(file), "content")?;
+        let ways = &mut Ways::default();
+        for listed in [FileKind::Symlink, FileKind::Fifo, FileKind::CharDevice] {
+            Original::open(&dir, file, listed)?.copy(&dir, copy, ways, Place::Any)?;
+            assert_eq!(fs::read(home.path().join(copy))?, b"content", "{listed:?}");
+            dir.remove_file(copy)?;
+        }
+        let link = OsStr::new("link");
+        dir.make_symlink(link, file)?;
+        Original::open(&dir, link, FileKind::Fifo)?.copy(&dir, copy, ways, Place::Any)?;
+        assert_eq!(dir.read_link(copy)?, file);
+        dir.make_dir(OsStr::new("d"), 0o700)?;
+        for (name, listed) in [
+            ("d", FileKind::Fifo),
+            ("d", FileKind::File),
+            ("link", FileKind::File),
+        ] {
+            assert!(Original::open(&dir, OsStr::new(name), listed).is_err());
+        }
+        Ok(())
     }
 }

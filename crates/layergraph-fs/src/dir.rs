@@ -76,7 +76,7 @@ pub(crate) const LISTED: OFlags = OFlags::RDONLY
 pub(crate) const PASSED: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Messages show no longer paths; no call takes them either (`PATH_MAX`).
-pub(crate) const SHOWN: usize = 4096;
+const SHOWN: usize = 4096;
 
 impl Dir {
     /// Opens the directory at `path`, which is trusted: links in it are followed.
@@ -95,8 +95,8 @@ impl Dir {
         Dir { fd, path }
     }
 
-    pub(crate) fn with_path(self, path: PathBuf) -> Dir {
-        Dir { path, ..self }
+    pub(crate) fn set_path(&mut self, path: PathBuf) {
+        self.path = path;
     }
 
     /// Returns the path the directory was opened by, for messages.
@@ -110,7 +110,13 @@ impl Dir {
     /// The path of an entry, for messages. Its length is bounded, or a deep tree would cost the
     /// square of its depth.
     pub(crate) fn path_of(&self, name: &OsStr) -> PathBuf {
-        append(self.path.clone(), name, SHOWN).unwrap_or_else(|cut| cut)
+        let mut path = self.path.clone();
+        if path.as_os_str().len() + name.len() < SHOWN {
+            path.push(name);
+        } else if !path.ends_with("…") {
+            path.push("…");
+        }
+        path
     }
 
     /// Duplicates the handle.
@@ -159,21 +165,6 @@ impl Dir {
             rustix::fs::openat(&self.fd, name, flags | OFlags::NOFOLLOW, Mode::empty())
         })?;
         Ok(Dir::from_fd(fd, self.path_of(name)))
-    }
-
-    /// Opens the directory above, wherever this one is by now, as the one called `path`.
-    pub(crate) fn open_parent(&self, path: PathBuf) -> Result<Dir> {
-        let name = OsStr::new("..");
-        let at = At {
-            dir: &self.path,
-            name,
-        };
-        let fd = listed_or_passed(|flags| {
-            look("openat", at, || {
-                rustix::fs::openat(&self.fd, name, flags, Mode::empty())
-            })
-        })?;
-        Ok(Dir::from_fd(fd, path))
     }
 
     /// Opens the regular file called `name` for reading.
@@ -267,7 +258,7 @@ impl Dir {
                 name: name.to_owned(),
                 kind,
             });
-            Ok(())
+            Ok::<(), FsError>(())
         })?;
         Ok(entries)
     }
@@ -277,17 +268,20 @@ impl Dir {
         let mut names = Vec::new();
         self.each_entry(|name, _| {
             names.push(name.to_owned());
-            Ok(())
+            Ok::<(), FsError>(())
         })?;
         names.sort_unstable();
         Ok(names)
     }
 
-    /// Calls `visit` with each entry but `.` and `..` while the directory is read.
-    pub(crate) fn each_entry(
+    /// Calls `visit` with each entry but `.` and `..` while the directory is read, so that none of
+    /// them is held. An error of `visit` ends the listing.
+    ///
+    /// Entries that are made or removed meanwhile may or may not be among them.
+    pub fn each_entry<E: From<FsError>>(
         &self,
-        visit: impl FnMut(&OsStr, Option<FileKind>) -> Result<()>,
-    ) -> Result<()> {
+        visit: impl FnMut(&OsStr, Option<FileKind>) -> Result<(), E>,
+    ) -> Result<(), E> {
         // A handle of its own, so that two listings do not share one read position.
         self.listed()?.each_entry_here(visit)
     }
@@ -302,10 +296,10 @@ impl Dir {
 
     /// As [`each_entry`](Dir::each_entry), but through the handle itself, which nobody else may
     /// list by at the same time.
-    pub(crate) fn each_entry_here(
+    pub(crate) fn each_entry_here<E: From<FsError>>(
         &self,
-        mut visit: impl FnMut(&OsStr, Option<FileKind>) -> Result<()>,
-    ) -> Result<()> {
+        mut visit: impl FnMut(&OsStr, Option<FileKind>) -> Result<(), E>,
+    ) -> Result<(), E> {
         look("lseek", self.here(), || {
             rustix::fs::seek(&self.fd, SeekFrom::Start(0))
         })?;
@@ -425,19 +419,6 @@ impl Dir {
     pub fn sync_filesystem(&self) -> Result<()> {
         sync("syncfs", self.here(), || rustix::fs::syncfs(&self.fd))
     }
-}
-
-/// Appends `name` to a path; where that gets longer than `longest` bytes, the path is cut and ends
-/// in `…`.
-pub(crate) fn append(mut path: PathBuf, name: &OsStr, longest: usize) -> Result<PathBuf, PathBuf> {
-    if path.as_os_str().len() + name.len() < longest {
-        path.push(name);
-        return Ok(path);
-    }
-    if !path.ends_with("…") {
-        path.push("…");
-    }
-    Err(path)
 }
 
 /// Opens a directory to list it, or where that is not permitted, to pass through it.

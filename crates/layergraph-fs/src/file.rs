@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use rustix::fs::{Gid, Mode, SeekFrom, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use crate::attributes::timestamps;
+use crate::attributes::{remove_inherited_acls, timestamps};
 use crate::sys::{self, At, change, look, sync};
 use crate::{Metadata, Result};
 
@@ -96,6 +96,12 @@ impl NewFile {
         change("fsetxattr", self.at(), || {
             rustix::fs::fsetxattr(&self.fd, key, value, XattrFlags::empty())
         })
+    }
+
+    /// Removes the access control list that the file got from the directory it was made in
+    /// (`acl(5)`).
+    pub fn remove_inherited_acls(&self) -> Result<()> {
+        remove_inherited_acls(self, self.at())
     }
 
     /// Sets the access and modification time; `None` leaves one as it is.

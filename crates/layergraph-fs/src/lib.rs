@@ -49,6 +49,8 @@ mod file;
 mod lock;
 mod make;
 mod metadata;
+mod mount;
+mod object;
 mod remove;
 mod root;
 mod staging;
@@ -65,11 +67,13 @@ pub use error::FsError;
 pub use file::NewFile;
 pub use lock::{LockFile, LockGuard, LockKind};
 pub use metadata::{Device, FileKind, Metadata, seconds_and_nanos};
+pub use object::Object;
 pub use remove::remove_tree;
 pub use root::{MakeDirectory, Root};
 pub use staging::{Published, Staging};
 pub use sync::Durability;
 pub use temporary::{is_temporary_name, sweep};
+pub use trail::{Left, Trail};
 pub use user::effective_user;
 
 /// The result of a file-system call.

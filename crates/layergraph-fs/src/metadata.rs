@@ -129,8 +129,8 @@ impl Metadata {
         self.id() == other.id()
     }
 
-    /// What names the object as long as it exists.
-    pub(crate) fn id(&self) -> (u64, u64) {
+    /// Returns what names the object as long as it exists: its file system and its inode number.
+    pub fn id(&self) -> (u64, u64) {
         (self.filesystem, self.inode)
     }
 }

@@ -5,11 +5,10 @@
 
 use std::ffi::{OsStr, OsString};
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
 use crate::dir::{HERE, LISTED, PASSED};
-use crate::sys::look;
+use crate::mount::open_on_same_mount;
 use crate::trail::Trail;
 use crate::{Dir, FileKind, Result};
 
@@ -193,44 +192,4 @@ fn open_below(dir: &Dir, name: &OsStr) -> Result<Dir> {
         }
         result => result,
     }
-}
-
-/// Opens the directory `name`; where another file system, or the same once more, is mounted there,
-/// this fails with `EXDEV`.
-pub(crate) fn open_on_same_mount(dir: &Dir, name: &OsStr, flags: OFlags) -> Result<Dir> {
-    let at = dir.plain("openat2", name)?;
-    let opened = look("openat2", at, || {
-        let flags = flags | OFlags::NOFOLLOW;
-        rustix::fs::openat2(dir, name, flags, Mode::empty(), ResolveFlags::NO_XDEV)
-    });
-    match opened {
-        Ok(fd) => Ok(Dir::from_fd(fd, dir.path_of(name))),
-        // A kernel before 5.6 does not know the call; a sandbox may forbid what it does not know.
-        Err(error) if error.is(Errno::NOSYS) || error.is(Errno::PERM) => {
-            let opened = dir.open_dir_as(name, flags)?;
-            if is_mounted(dir, &opened)? {
-                return Err(at.error("openat", Errno::XDEV));
-            }
-            Ok(opened)
-        }
-        Err(error) => Err(error),
-    }
-}
-
-fn is_mounted(dir: &Dir, opened: &Dir) -> Result<bool> {
-    let statx = |dir: &Dir| {
-        look("statx", dir.here(), || {
-            rustix::fs::statx(dir, "", AtFlags::EMPTY_PATH, StatxFlags::INO)
-        })
-    };
-    let stat = statx(opened)?;
-    // Since Linux 5.8 the kernel says it; before, a mount of the same file system goes unseen.
-    if stat
-        .stx_attributes_mask
-        .contains(StatxAttributes::MOUNT_ROOT)
-    {
-        return Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
-    }
-    let above = statx(dir)?;
-    Ok((stat.stx_dev_major, stat.stx_dev_minor) != (above.stx_dev_major, above.stx_dev_minor))
 }

@@ -1,12 +1,12 @@
 //! Untrusted paths, resolved inside a directory as after `chroot(2)`.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::dir::{HERE, listed_or_passed};
@@ -16,9 +16,12 @@ use crate::{Dir, FileKind, FsError, Result};
 
 /// How many links one path may pass through, as for the kernel (`path_resolution(7)`).
 const MAX_LINKS: usize = 40;
+/// How many components one path may have, those of the links it passes through included. For the
+/// kernel there may be 40 times as many, and each costs a call here.
+const MAX_COMPONENTS: usize = 4096;
 /// How long a path or a link's target may be, with the NUL that ends it for the kernel.
 const PATH_MAX: usize = 4096;
-/// How many resolved directories are remembered.
+/// How many resolved paths are remembered.
 const CACHED: usize = 128;
 /// How often a resolution that lost a race with a rename is tried again.
 const RETRIES: usize = 64;
@@ -35,14 +38,39 @@ const RETRIES: usize = 64;
 /// The [path](Dir::path) of a directory that a root opens is that of the root followed by the names
 /// that lead to it without links and `..`.
 ///
-/// Resolved directories are remembered. Whoever removes, renames or replaces a directory or a link
-/// below the root calls [`forget`](Root::forget).
+/// What paths lead to is remembered. Whoever removes, renames or replaces a directory or a link
+/// below the root calls [`forget`](Root::forget). Whoever makes one where nothing was, or a
+/// directory in the place of something else, need not.
+///
+/// # Limitations
+///
+/// A path that has more than 4,096 components together with the links it passes through is refused
+/// with `ELOOP`, where the kernel would go on. It is longer than any path without links can be, and
+/// takes links made for the purpose.
 #[derive(Debug)]
 pub struct Root {
     dir: Arc<Dir>,
-    cache: HashMap<Vec<u8>, Arc<Dir>>,
+    cache: HashMap<Vec<u8>, Known>,
     /// False once the kernel has said that it has no `openat2(2)`.
     in_one_call: bool,
+}
+
+/// What a path leads to.
+#[derive(Debug)]
+enum Known {
+    Directory(Arc<Dir>),
+    Nowhere(Nowhere),
+}
+
+/// Why a path that had to be walked leads nowhere.
+#[derive(Debug)]
+struct Nowhere {
+    /// Where the name that is missing or no directory would be: a look tells whether it still is.
+    /// Nothing where the path leads in circles, which takes another link to change.
+    place: Option<(Arc<Dir>, OsString)>,
+    call: &'static str,
+    path: PathBuf,
+    errno: Errno,
 }
 
 /// Makes a missing directory `name` in a directory: see [`Root::directory_or_make`].
@@ -72,7 +100,7 @@ impl Root {
         &self.dir
     }
 
-    /// Forgets the remembered directories, because the tree has changed.
+    /// Forgets what paths lead to, because the tree has changed.
     pub fn forget(&mut self) {
         self.cache.clear();
     }
@@ -82,17 +110,17 @@ impl Root {
     /// # Errors
     ///
     /// `ENOENT`, `ENOTDIR`, `EACCES` and `ENAMETOOLONG` as the kernel gives them, `ELOOP` after too
-    /// many links.
+    /// many links or components.
     pub fn directory(&mut self, path: &[u8]) -> Result<Arc<Dir>> {
-        if let Some(dir) = self.cache.get(path) {
-            return Ok(Arc::clone(dir));
+        match self.cache.get(path) {
+            Some(Known::Directory(dir)) => return Ok(Arc::clone(dir)),
+            Some(Known::Nowhere(nowhere)) if nowhere.still()? => return Err(nowhere.error()),
+            _ => {}
         }
-        let dir = match self.open_in_one_call(path)? {
-            Some(dir) => Arc::new(dir),
-            None => Walk::new(&self.dir, path)?.run::<FsError>(None)?,
-        };
-        self.remember(path, &dir);
-        Ok(dir)
+        if let Some(dir) = self.open_in_one_call(path)? {
+            return Ok(self.remember(path, Arc::new(dir)));
+        }
+        self.walk(path)
     }
 
     /// Opens the directory that `path` leads to, after `make` has made each directory that is
@@ -107,22 +135,85 @@ impl Root {
         make: &mut MakeDirectory<'_, E>,
     ) -> Result<Arc<Dir>, E> {
         match self.directory(path) {
-            Err(error) if error.is(Errno::NOENT) => {
-                let dir = Walk::new(&self.dir, path)?.run(Some(make))?;
-                self.remember(path, &dir);
-                Ok(dir)
+            Err(error) if error.is(Errno::NOENT) => {}
+            result => return Ok(result?),
+        }
+        // Archives put one thing after another into a directory far down: what is missing is begun
+        // from what is there, not from the root.
+        for count in (0..).map(|doublings| 1 << doublings) {
+            let Some((above, names)) = split_names(path, count) else {
+                break;
+            };
+            if let Some(above) = self.find(above)? {
+                if let Some(dir) = make_below(above, &names, make)? {
+                    return Ok(self.remember(path, dir));
+                }
+                break;
             }
-            result => Ok(result?),
+        }
+        if let Some((above, names)) = split_names(path, 1) {
+            let above = self.walk_and_make(above, make)?;
+            if let Some(dir) = make_below(above, &names, make)? {
+                return Ok(self.remember(path, dir));
+            }
+        }
+        self.walk_and_make(path, make)
+    }
+
+    /// Opens the directory that `path` leads to, if that takes no walk.
+    fn find(&mut self, path: &[u8]) -> Result<Option<Arc<Dir>>> {
+        match self.cache.get(path) {
+            Some(Known::Directory(dir)) => return Ok(Some(Arc::clone(dir))),
+            Some(Known::Nowhere(_)) => return Ok(None),
+            None => {}
+        }
+        match self.open_in_one_call(path) {
+            Ok(Some(dir)) => Ok(Some(self.remember(path, Arc::new(dir)))),
+            Ok(None) => Ok(None),
+            Err(error) if error.leads_nowhere() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
-    fn remember(&mut self, path: &[u8], dir: &Arc<Dir>) {
+    fn walk(&mut self, path: &[u8]) -> Result<Arc<Dir>> {
+        let mut walk = Walk::new(&self.dir, path)?;
+        match walk.run::<FsError>(None) {
+            Ok(()) => {
+                let dir = walk.end();
+                Ok(self.remember(path, dir))
+            }
+            Err(error) => {
+                if let Some(nowhere) = walk.nowhere(&error) {
+                    self.remember_that(path, Known::Nowhere(nowhere));
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn walk_and_make<E: From<FsError>>(
+        &mut self,
+        path: &[u8],
+        make: &mut MakeDirectory<'_, E>,
+    ) -> Result<Arc<Dir>, E> {
+        let mut walk = Walk::new(&self.dir, path)?;
+        walk.run(Some(make))?;
+        let dir = walk.end();
+        Ok(self.remember(path, dir))
+    }
+
+    fn remember(&mut self, path: &[u8], dir: Arc<Dir>) -> Arc<Dir> {
+        self.remember_that(path, Known::Directory(Arc::clone(&dir)));
+        dir
+    }
+
+    fn remember_that(&mut self, path: &[u8], known: Known) {
         // Archives list a directory's content together: remembering a few is enough, and emptying a
         // full memory is simpler than choosing.
         if self.cache.len() >= CACHED {
             self.cache.clear();
         }
-        self.cache.insert(path.to_vec(), Arc::clone(dir));
+        self.cache.insert(path.to_vec(), known);
     }
 
     /// Opens the directory without walking; returns nothing where the path has to be walked.
@@ -173,6 +264,26 @@ impl Root {
     }
 }
 
+impl Nowhere {
+    /// Returns whether the name is missing, or no directory, as it was.
+    fn still(&self) -> Result<bool> {
+        let Some((dir, name)) = &self.place else {
+            return Ok(true);
+        };
+        Ok(match dir.find(name)? {
+            None => self.errno == Errno::NOENT,
+            Some(found) => {
+                let leads_on = matches!(found.kind, FileKind::Directory | FileKind::Symlink);
+                self.errno == Errno::NOTDIR && !leads_on
+            }
+        })
+    }
+
+    fn error(&self) -> FsError {
+        FsError::new(self.call, &self.path, self.errno.into())
+    }
+}
+
 /// A path that is resolved one component at a time.
 struct Walk<'a> {
     root: &'a Arc<Dir>,
@@ -181,6 +292,10 @@ struct Walk<'a> {
     trail: Trail<()>,
     /// What is still to be resolved, the next component last.
     left: Vec<Vec<u8>>,
+    /// The component that is being resolved.
+    component: Vec<u8>,
+    /// How many there were, and are left.
+    components: usize,
     links: usize,
     races: usize,
 }
@@ -190,10 +305,13 @@ impl<'a> Walk<'a> {
         if path.len() >= PATH_MAX {
             return Err(place(root, path).error("openat", Errno::NAMETOOLONG));
         }
+        let left = components(path);
         Ok(Walk {
             root,
-            trail: Trail::with_whole_paths(root.try_clone()?, ()),
-            left: components(path),
+            trail: Trail::new(root.try_clone()?, ()),
+            components: left.len(),
+            left,
+            component: Vec::new(),
             links: 0,
             races: 0,
         })
@@ -201,62 +319,84 @@ impl<'a> Walk<'a> {
 
     /// Resolves the path; with `make`, missing directories are made.
     fn run<E: From<FsError>>(
-        mut self,
+        &mut self,
         mut make: Option<&mut MakeDirectory<'_, E>>,
-    ) -> Result<Arc<Dir>, E> {
+    ) -> Result<(), E> {
         while let Some(component) = self.left.pop() {
-            if component == b".." {
-                self.go_up()?;
-                continue;
-            }
-            if component == HERE.as_bytes() {
+            self.component = component;
+            if self.component == b".." {
                 self.search_here()?;
+                self.trail.leave()?;
                 continue;
             }
-            let name = OsStr::from_bytes(&component);
+            if self.component == HERE.as_bytes() {
+                // What follows is looked up in the same directory.
+                if self.left.is_empty() {
+                    self.search_here()?;
+                }
+                continue;
+            }
+            let name = OsStr::from_bytes(&self.component);
             match self.trail.here().open_dir(name) {
-                Ok(dir) => self.enter(name, dir)?,
+                Ok(dir) => self.trail.enter(name.to_owned(), dir, ())?,
                 Err(error) if error.is(Errno::NOTDIR) || error.is(Errno::LOOP) => {
-                    self.follow(name, error)?;
+                    self.follow(error)?;
                 }
                 Err(error) if error.is(Errno::NOENT) => {
                     let Some(make) = make.as_mut() else {
                         return Err(error.into());
                     };
+                    self.trail.show_whole_path();
                     let here = self.trail.here();
                     make(here, name)?;
                     let dir = here.open_dir(name)?;
-                    self.enter(name, dir)?;
+                    self.trail.enter(name.to_owned(), dir, ())?;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        if self.trail.depth() == 0 {
-            return Ok(Arc::clone(self.root));
-        }
-        Ok(Arc::new(self.trail.into_here().0))
-    }
-
-    fn enter(&mut self, name: &OsStr, dir: Dir) -> Result<()> {
-        let path = self.trail.here().path().join(name);
-        self.trail.enter(name.to_owned(), dir.with_path(path), ())
-    }
-
-    fn go_up(&mut self) -> Result<()> {
-        self.search_here()?;
-        self.trail.leave()?;
         Ok(())
+    }
+
+    /// Returns the directory that the path has led to.
+    fn end(mut self) -> Arc<Dir> {
+        if self.trail.depth() == 0 {
+            return Arc::clone(self.root);
+        }
+        self.trail.show_whole_path();
+        Arc::new(self.trail.into_here().0)
+    }
+
+    /// Returns why the path leads nowhere, if it does according to `error`.
+    fn nowhere(self, error: &FsError) -> Option<Nowhere> {
+        let errno = error.errno().filter(|_| error.leads_nowhere())?;
+        let errno = Errno::from_raw_os_error(errno);
+        let place = (errno != Errno::LOOP).then(|| {
+            let here = Arc::new(self.trail.into_here().0);
+            (here, OsString::from_vec(self.component))
+        });
+        Some(Nowhere {
+            place,
+            call: error.call(),
+            path: error.path().to_owned(),
+            errno,
+        })
     }
 
     /// Checks that the directory may be searched. For the kernel `.` and `..` are looked up like
     /// any name, although handles would do without.
     fn search_here(&self) -> Result<()> {
-        self.trail.here().pass(OsStr::new(HERE)).map(drop)
+        let here = self.trail.here();
+        look("fstatat", here.here(), || {
+            rustix::fs::statat(here, HERE, AtFlags::SYMLINK_NOFOLLOW)
+        })
+        .map(drop)
     }
 
-    /// Goes on with the target of the link `name`, which could not be opened because of `error`.
-    fn follow(&mut self, name: &OsStr, error: FsError) -> Result<()> {
-        let here = self.trail.here();
+    /// Goes on with the target of the link that the component names, which could not be opened
+    /// because of `error`.
+    fn follow(&mut self, error: FsError) -> Result<()> {
+        let (here, name) = (self.trail.here(), OsStr::from_bytes(&self.component));
         let target = match here.read_link(name) {
             Ok(target) => target,
             // No link: a directory that was exchanged for one just now, or another object.
@@ -267,21 +407,72 @@ impl<'a> Walk<'a> {
                 {
                     return Err(error);
                 }
-                self.left.push(name.as_bytes().to_vec());
+                self.left.push(self.component.clone());
                 return Ok(());
             }
             Err(other) => return Err(other),
         };
+        let target_components = components(target.as_bytes());
         self.links += 1;
-        if self.links > MAX_LINKS {
+        self.components += target_components.len();
+        if self.links > MAX_LINKS || self.components > MAX_COMPONENTS {
             return Err(here.plain("openat", name)?.error("openat", Errno::LOOP));
         }
         if target.as_bytes().starts_with(b"/") {
-            self.trail = Trail::with_whole_paths(self.root.try_clone()?, ());
+            self.trail = Trail::new(self.root.try_clone()?, ());
         }
-        self.left.extend(components(target.as_bytes()));
+        self.left.extend(target_components);
         Ok(())
     }
+}
+
+/// Opens what `names` lead to from `above`, after `make` has made what is missing; nothing where
+/// one of them is a link.
+fn make_below<E: From<FsError>>(
+    above: Arc<Dir>,
+    names: &[&OsStr],
+    make: &mut MakeDirectory<'_, E>,
+) -> Result<Option<Arc<Dir>>, E> {
+    let mut here = above;
+    for name in names {
+        let mut below = match here.open_dir(name) {
+            Err(error) if error.is(Errno::NOENT) => {
+                make(&here, name)?;
+                here.open_dir(name)?
+            }
+            Err(error) if error.is(Errno::NOTDIR) || error.is(Errno::LOOP) => return Ok(None),
+            result => result?,
+        };
+        below.set_path(here.path().join(name));
+        here = Arc::new(below);
+    }
+    Ok(Some(here))
+}
+
+/// Splits the last `count` names off a path; nothing where there are fewer, or other components
+/// among them.
+fn split_names(path: &[u8], count: usize) -> Option<(&[u8], Vec<&OsStr>)> {
+    let mut above = without_last_slashes(path);
+    let mut names = Vec::with_capacity(count);
+    while names.len() < count {
+        let start = above
+            .iter()
+            .rposition(|&byte| byte == b'/')
+            .map_or(0, |at| at + 1);
+        let name = &above[start..];
+        if [&b""[..], HERE.as_bytes(), b".."].contains(&name) {
+            return None;
+        }
+        names.push(OsStr::from_bytes(name));
+        above = without_last_slashes(&above[..start]);
+    }
+    names.reverse();
+    Some((above, names))
+}
+
+fn without_last_slashes(path: &[u8]) -> &[u8] {
+    let end = path.iter().rposition(|&byte| byte != b'/');
+    &path[..end.map_or(0, |at| at + 1)]
 }
 
 /// Where a call for `path` acts. An absolute path is one from the root.
@@ -293,10 +484,12 @@ fn place<'a>(root: &'a Dir, path: &'a [u8]) -> At<'a> {
     }
 }
 
-/// Splits a path into its components, the last one first.
+/// Splits a path into its components, the last one first. A `.` before another one says nothing.
 fn components(path: &[u8]) -> Vec<Vec<u8>> {
     path.rsplit(|&byte| byte == b'/')
         .filter(|component| !component.is_empty())
-        .map(<[u8]>::to_vec)
+        .enumerate()
+        .filter(|(at, component)| *at == 0 || *component != HERE.as_bytes())
+        .map(|(_, component)| component.to_vec())
         .collect()
 }

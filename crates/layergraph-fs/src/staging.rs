@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use crate::dir::HERE;
 use crate::sync::sync_tree;
-use crate::temporary::{claim, draw_name};
+use crate::temporary::{claim, draw_name, keep_from_sweeps};
 use crate::{Dir, Durability, FileKind, FsError, Metadata, RenameMode, Result, remove_tree};
 
 /// A private directory in which something is built that is then published as a whole.
@@ -72,6 +72,7 @@ impl Staging {
                 }
                 Ok(dir) => dir,
             };
+            let dir = openable(dir)?;
             let staging = Staging {
                 home: home.try_clone()?,
                 name,
@@ -105,9 +106,13 @@ impl Staging {
     /// # Errors
     ///
     /// After an error nothing is published, and the staging directory is removed. This holds for a
-    /// failed sync too, which is final (R57), with one exception: what was published by
-    /// [`RenameMode::Replace`] before the last sync failed stays in its place, because what it has
-    /// replaced is gone; it may not survive a power loss.
+    /// failed sync too, which is final (R57), with two exceptions, in which what was published
+    /// stays in its place and may not survive a power loss:
+    ///
+    /// - It was published by [`RenameMode::Replace`] before the last sync failed: what it has
+    ///   replaced is gone.
+    /// - The rename could not be taken back, as [`FsError::is_published`] tells. What an exchange
+    ///   has taken away is then where the new object was, and stays there until a sweep.
     pub fn publish(
         mut self,
         to: &Dir,
@@ -116,6 +121,11 @@ impl Staging {
         durability: Durability,
     ) -> Result<Published> {
         self.make_durable(durability)?;
+        // Until it is decided which of the two goes, no sweep is to take the old one.
+        let old = match mode {
+            RenameMode::Exchange => keep_from_sweeps(to, name),
+            RenameMode::Replace | RenameMode::NoReplace => None,
+        };
         let landing = Landing {
             from: &self.home,
             entry: &self.name,
@@ -123,12 +133,15 @@ impl Staging {
             name,
             mode,
         };
-        landing.land(durability)?;
-        self.is_ours = false;
+        let landed = landing.land(durability);
+        // If the rename was not made, or taken back.
+        self.is_ours = landed.as_ref().is_err_and(|error| !error.is_published());
+        landed?;
         let leftover = match mode {
             RenameMode::Exchange => remove_tree(&self.home, &self.name).err(),
             RenameMode::Replace | RenameMode::NoReplace => None,
         };
+        drop(old);
         Ok(Published { leftover })
     }
 
@@ -143,7 +156,7 @@ impl Staging {
     ///
     /// As for [`publish`](Staging::publish).
     pub fn publish_entry(
-        self,
+        mut self,
         entry: &OsStr,
         to: &Dir,
         name: &OsStr,
@@ -158,7 +171,12 @@ impl Staging {
             name,
             mode,
         };
-        landing.land(durability)?;
+        let landed = landing.land(durability);
+        if mode == RenameMode::Exchange && landed.as_ref().is_err_and(FsError::is_published) {
+            // The old object is in it.
+            self.is_ours = false;
+        }
+        landed?;
         let leftover = self.discard().err();
         Ok(Published { leftover })
     }
@@ -184,6 +202,16 @@ impl Drop for Staging {
             let _ = remove_tree(&self.home, &self.name);
         }
     }
+}
+
+/// Takes back what the process's umask has taken away from the owner of a directory just made: it
+/// could neither be locked nor listed.
+fn openable(dir: Dir) -> Result<Dir> {
+    if dir.metadata_here()?.mode & 0o700 == 0o700 {
+        return Ok(dir);
+    }
+    dir.set_mode(OsStr::new(HERE), 0o700)?;
+    dir.listed()
 }
 
 /// A rename that publishes something.
@@ -237,17 +265,22 @@ impl Landing<'_> {
         self.from.rename(self.entry, self.to, self.name, self.mode)
     }
 
-    /// Takes the rename back if what had to follow it has failed.
+    /// Takes the rename back if what had to follow it has failed. The error says so where that
+    /// fails as well.
     fn or_back(&self, result: Result<()>, opened_up: &[OpenedUp]) -> Result<()> {
         if result.is_err() && self.mode != RenameMode::Replace {
-            // Only one error can be told, and the first one is the reason. What had to be writable
-            // on the way there has to be on the way back.
+            // Of the errors the first one is told: it is the reason. What had to be writable on the
+            // way there has to be on the way back.
             for opened in opened_up {
                 let _ = opened.open();
             }
-            let _ = self.to.rename(self.name, self.from, self.entry, self.mode);
+            let back = self.to.rename(self.name, self.from, self.entry, self.mode);
             for opened in opened_up {
                 let _ = opened.close();
+            }
+            if back.is_err() {
+                let (from, to) = (self.from.path_of(self.entry), self.to.path_of(self.name));
+                return result.map_err(|error| error.after_rename(from, to));
             }
         }
         result

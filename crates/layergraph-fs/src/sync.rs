@@ -28,13 +28,26 @@ pub enum Durability {
 ///
 /// `dir` was opened before anything was written: that is how far back `syncfs(2)` reports errors.
 pub(crate) fn sync_tree(dir: &Dir) -> Result<()> {
-    if reports_errors(dir)? {
+    if is_since_5_8(dir)? && reports_errors(dir)? {
         match dir.sync_filesystem() {
             Err(error) if error.is(Errno::NOSYS) => {}
             result => return result,
         }
     }
     sync_each(dir)
+}
+
+/// Returns whether the kernel is one whose `syncfs(2)` reports errors of writing.
+fn is_since_5_8(dir: &Dir) -> Result<bool> {
+    let names = look("uname", dir.here(), || Ok(rustix::system::uname()))?;
+    Ok(version(names.release().to_bytes()).is_some_and(|version| version >= (5, 8)))
+}
+
+/// Reads the first two numbers of a kernel's release, such as `6.1.0-13-amd64`.
+fn version(release: &[u8]) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|byte| !byte.is_ascii_digit());
+    let mut next = || std::str::from_utf8(numbers.next()?).ok()?.parse().ok();
+    Some((next()?, next()?))
 }
 
 /// Returns whether `syncfs(2)` on this file system waits for all data and reports its errors.
@@ -72,8 +85,6 @@ fn sync_each(dir: &Dir) -> Result<()> {
 /// A directory whose files are synced, and it is not.
 struct Unsynced {
     directories: Vec<OsString>,
-    /// A handle to sync the directory by.
-    listed: Dir,
     /// The mode to give back to a directory that its owner may not list or search.
     mode: Option<u32>,
 }
@@ -110,15 +121,44 @@ impl Unsynced {
         })?;
         Ok(Unsynced {
             directories,
-            listed,
             mode: is_closed.then_some(mode),
         })
     }
 
     fn end(self, dir: &Dir) -> Result<()> {
+        // A handle to sync by, which it may not be possible to have later.
+        let listed = dir.listed()?;
         if let Some(mode) = self.mode {
             dir.set_mode(OsStr::new(HERE), mode)?;
         }
-        self.listed.sync()
+        listed.sync()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r57_a_kernel_whose_sync_tells_no_errors_is_not_trusted() {
+        for (release, is_trusted) in [
+            ("5.7.19", false),
+            ("4.19.0-27-amd64", false),
+            ("3.10.0-1160.el7.x86_64", false),
+            ("5.8", true),
+            ("5.10.0-rc1+", true),
+            ("6.18.44", true),
+            ("10.0-next", true),
+            ("", false),
+            ("unknown", false),
+            ("6", false),
+        ] {
+            let version = version(release.as_bytes());
+            assert_eq!(
+                version.is_some_and(|it| it >= (5, 8)),
+                is_trusted,
+                "{release}"
+            );
+        }
     }
 }

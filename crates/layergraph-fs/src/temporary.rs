@@ -6,7 +6,7 @@
 //! leads to what they have locked.
 
 use std::ffi::{OsStr, OsString};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
@@ -63,6 +63,24 @@ pub(crate) fn claim(
 fn is_called(home: &Dir, name: &OsStr, metadata: &Metadata) -> Result<bool> {
     let found = home.find(name)?;
     Ok(found.is_some_and(|found| found.is_same_object(metadata)))
+}
+
+/// Locks what is about to get a temporary name by an exchange, so that no sweep takes it for a
+/// leftover while the exchange may still be taken back.
+///
+/// What cannot be locked goes unlocked: a kind of object without locks, or one that somebody else
+/// has locked or nobody but root may open.
+pub(crate) fn keep_from_sweeps(home: &Dir, name: &OsStr) -> Option<OwnedFd> {
+    let kind = home.metadata(name).ok()?.kind;
+    if !matches!(kind, FileKind::File | FileKind::Directory) {
+        return None;
+    }
+    let opened = open_despite_mode(home, name).ok()?;
+    let at = home.plain("flock", name).ok()?;
+    let locked = look("flock", at, || {
+        rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive)
+    });
+    locked.ok().map(|()| opened)
 }
 
 /// Removes the temporary files and directories in `home` whose makers are gone, and returns how

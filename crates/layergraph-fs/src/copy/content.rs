@@ -71,7 +71,7 @@ impl Ways {
             rustix::fs::ioctl_ficlone(to, from)
         }) {
             Err(error) if is_unable(&error) => {
-                self.share = false;
+                self.share = !is_lacking(&error);
                 Ok(false)
             }
             result => result.map(|()| true),
@@ -89,7 +89,10 @@ impl Ways {
                 // Some file systems answer so for files whose size they do not know.
                 Ok(0) => break,
                 Ok(copied) => start += copied as u64,
-                Err(error) if is_unable(&error) => self.in_kernel = false,
+                Err(error) if is_unable(&error) => {
+                    self.in_kernel = !is_lacking(&error);
+                    break;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -102,16 +105,21 @@ impl Ways {
 
 /// Returns whether a call failed because these two files cannot be copied in that way.
 fn is_unable(error: &FsError) -> bool {
-    const UNABLE: [Errno; 6] = [
+    // What is wrong with one file, such as its attributes, is not with the next one.
+    error.is(Errno::INVAL) || is_lacking(error)
+}
+
+/// Returns whether a call failed because no two files there can be copied in that way.
+fn is_lacking(error: &FsError) -> bool {
+    const LACKING: [Errno; 5] = [
         Errno::OPNOTSUPP,
         Errno::XDEV,
-        Errno::INVAL,
         Errno::NOTTY,
         Errno::NOSYS,
         // A sandbox may forbid what it does not know.
         Errno::PERM,
     ];
-    UNABLE.iter().any(|errno| error.is(*errno))
+    LACKING.iter().any(|errno| error.is(*errno))
 }
 
 fn through_memory(from: &File, to: &NewFile, mut start: u64, end: u64) -> Result<()> {

@@ -12,8 +12,9 @@ use crate::{Dir, Result};
 pub(super) struct Links {
     top: Dir,
     places: Vec<Place>,
-    /// The first copy of a file, by the file's file system and inode.
-    first: HashMap<(u64, u64), (PlaceId, OsString)>,
+    /// The first copy of a file, by the file's file system and inode, as long as it has names that
+    /// have not been met.
+    first: HashMap<(u64, u64), First>,
     /// The directory that was found last; links often come many from one place.
     found: Option<(PlaceId, Dir)>,
 }
@@ -25,6 +26,13 @@ pub(super) struct PlaceId(usize);
 impl PlaceId {
     /// The top of the copied tree.
     pub(super) const TOP: PlaceId = PlaceId(0);
+}
+
+struct First {
+    place: PlaceId,
+    name: OsString,
+    /// How many more names the file has.
+    left: u64,
 }
 
 struct Place {
@@ -51,9 +59,10 @@ impl Links {
         PlaceId(self.places.len())
     }
 
-    /// Takes note of the first copy of a file.
-    pub(super) fn remember(&mut self, id: (u64, u64), place: PlaceId, name: &OsStr) {
-        self.first.insert(id, (place, name.to_owned()));
+    /// Takes note of the first copy of a file that has `left` more names.
+    pub(super) fn remember(&mut self, id: (u64, u64), place: PlaceId, name: &OsStr, left: u64) {
+        let name = name.to_owned();
+        self.first.insert(id, First { place, name, left });
     }
 
     /// Gives the first copy of a file one more name, in the directory `to` at `place`; returns
@@ -65,19 +74,23 @@ impl Links {
         place: PlaceId,
         name: &OsStr,
     ) -> Result<bool> {
-        let Some((first_place, first_name)) = self.first.get(&id) else {
+        let Some(mut first) = self.first.remove(&id) else {
             return Ok(false);
         };
-        if *first_place == place {
-            to.make_hard_link(name, to, first_name)?;
-            return Ok(true);
+        if first.place == place {
+            to.make_hard_link(name, to, &first.name)?;
+        } else {
+            let dir = match self.found.take() {
+                Some((known, dir)) if known == first.place => dir,
+                _ => self.find(first.place)?,
+            };
+            to.make_hard_link(name, &dir, &first.name)?;
+            self.found = Some((first.place, dir));
         }
-        let dir = match self.found.take() {
-            Some((known, dir)) if known == *first_place => dir,
-            _ => self.find(*first_place)?,
-        };
-        to.make_hard_link(name, &dir, first_name)?;
-        self.found = Some((*first_place, dir));
+        first.left -= 1;
+        if first.left > 0 {
+            self.first.insert(id, first);
+        }
         Ok(true)
     }
 

@@ -10,11 +10,12 @@ use std::time::SystemTime;
 
 use rustix::io::Errno;
 
-use crate::{Dir, FileKind, FsError, Metadata, NewFile, Result};
+use crate::{Dir, FileKind, FsError, Metadata, NewFile, Object, Result};
 
 /// A copy, by the handle or the name that can be had of it.
 pub(super) enum Copied<'a> {
     File(&'a NewFile),
+    Object(&'a Object),
     Entry(&'a Dir, &'a OsStr),
 }
 
@@ -46,6 +47,7 @@ impl Copied<'_> {
     fn set_owner(&self, uid: u32, gid: u32) -> Result<()> {
         match self {
             Copied::File(file) => file.set_owner(uid, gid),
+            Copied::Object(object) => object.set_owner(uid, gid),
             Copied::Entry(dir, name) => dir.set_owner(name, uid, gid),
         }
     }
@@ -53,6 +55,7 @@ impl Copied<'_> {
     fn set_xattr(&self, key: &OsStr, value: &[u8]) -> Result<()> {
         match self {
             Copied::File(file) => file.set_xattr(key, value),
+            Copied::Object(object) => object.set_xattr(key, value),
             Copied::Entry(dir, name) => dir.set_xattr(name, key, value),
         }
     }
@@ -60,6 +63,7 @@ impl Copied<'_> {
     fn set_mode(&self, mode: u32) -> Result<()> {
         match self {
             Copied::File(file) => file.set_mode(mode),
+            Copied::Object(object) => object.set_mode(mode),
             Copied::Entry(dir, name) => dir.set_mode(name, mode),
         }
     }
@@ -68,6 +72,7 @@ impl Copied<'_> {
         let (accessed, modified) = (Some(accessed), Some(modified));
         match self {
             Copied::File(file) => file.set_times(accessed, modified),
+            Copied::Object(object) => object.set_times(accessed, modified),
             Copied::Entry(dir, name) => dir.set_times(name, accessed, modified),
         }
     }

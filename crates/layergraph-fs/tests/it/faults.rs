@@ -289,7 +289,10 @@ fn assert_names(error: &FsError, call: &str, path: &Path, errno: Errno) {
         (error.call(), error.path(), error.errno()),
         (call, path, Some(errno.raw_os_error()))
     );
-    assert_eq!(error.to_string(), format!("{call} {}", path.display()));
+    let text = error.to_string();
+    let rest = text.strip_prefix(&format!("{call} {}", path.display()));
+    let rest = rest.expect("it begins with the call and the path");
+    assert_eq!(rest.is_empty(), !error.is_published(), "{text}");
 }
 
 fn is_sync(call: &Call) -> bool {
@@ -397,6 +400,53 @@ fn r55_errors_from_any_call_on_leave_what_a_sweep_removes() -> Result {
             Ok(())
         })?;
     }
+    Ok(())
+}
+
+/// Then the new object has the name, and the old one is nobody's to remove but a sweep's.
+#[test]
+fn r55_a_rename_that_cannot_be_taken_back_is_told_and_nothing_is_lost() -> Result {
+    let mut stood = 0;
+    for case in CASES.iter().filter(|case| !case.is_final) {
+        case.at_each_call(|at, good| {
+            if at <= good.step || !good.is_sync(at) {
+                return Ok(());
+            }
+            let run = case.run([(at, fail(Errno::IO)), (at + 1, fail(Errno::IO))])?;
+            let when = format!("{}: {:?} and the way back", case.name, run.calls[at]);
+            assert_eq!(run.calls[at + 1].name, "renameat2", "{when}");
+            let error = run.outcome.as_ref().expect_err(&when);
+            assert_names(error, run.calls[at].name, &run.calls[at].path, Errno::IO);
+            assert!(error.is_published(), "{when}");
+            let renamed = &run.calls[good.step].path;
+            assert!(
+                error
+                    .to_string()
+                    .contains(renamed.to_str().expect("a plain path"))
+            );
+            let state = run.state()?;
+            for (path, object) in &good.new {
+                assert_eq!(state[path].content, object.content, "{when}: {path:?}");
+            }
+            // What the new state lacks is where the new object was.
+            let renamed = renamed.strip_prefix(run.home.top())?;
+            for (path, object) in &run.before {
+                if good.new.get(path) == Some(object) {
+                    continue;
+                }
+                let path = match path.strip_prefix("tree")? {
+                    top if top.as_os_str().is_empty() => renamed.to_owned(),
+                    below => renamed.join(below),
+                };
+                assert_eq!(state[&path].content, object.content, "{when}: {path:?}");
+            }
+            run.sweep()?;
+            assert_same(&good.new, &run.state()?, &format!("{when}, swept"));
+            stood += 1;
+            Ok(())
+        })?;
+    }
+    assert!(stood >= 8, "{stood} syncs");
     Ok(())
 }
 

@@ -213,6 +213,39 @@ fn as_many_links_are_followed_as_the_kernel_follows() -> Result {
     Ok(())
 }
 
+/// Each component is a step, and links could make 80,000 of one path.
+#[test]
+fn r31_a_path_of_too_many_components_is_refused() -> Result {
+    let home = Home::new()?;
+    home.directory("d/d")?;
+    // A way of 1,000 components, and links to ever more of it.
+    home.link("l1", &"d/../".repeat(500))?;
+    for (link, before) in [("l2", "l1"), ("l3", "l2"), ("l4", "l3"), ("l5", "l4")] {
+        home.link(link, &format!("{before}/{}", "d/../".repeat(500)))?;
+    }
+    // What says nothing is not counted.
+    home.link("dots", &format!("l4/{}.", "./".repeat(2000)))?;
+    home.link("down", &format!("l4/{}", "d/".repeat(2)))?;
+    for way in WAYS {
+        let mut root = way(home.dir.try_clone()?);
+        let here = home.dir.metadata_here()?.inode;
+        for path in ["l1", "l4", "dots"] {
+            let found = root.directory(path.as_bytes())?;
+            assert_eq!(found.metadata_here()?.inode, here, "{path}");
+        }
+        assert_eq!(root.directory(b"down")?.path(), home.path("d/d"));
+        for path in ["l5", "l5/d", "l5/missing", "l5"] {
+            assert_eq!(errno(root.directory(path.as_bytes())), Errno::LOOP);
+            let made = root.directory_or_make::<FsError>(path.as_bytes(), &mut |dir, name| {
+                dir.make_dir(name, 0o700)
+            });
+            assert_eq!(errno(made), Errno::LOOP);
+        }
+    }
+    assert_eq!(home.names()?.len(), 8);
+    Ok(())
+}
+
 /// Deeper than directories are held open, and back.
 #[test]
 fn the_way_back_from_the_depth_is_found() -> Result {
@@ -303,6 +336,105 @@ fn a_directory_is_remembered_until_it_is_to_be_forgotten() -> Result {
         let name = format!("n{number}");
         let found = root.directory(name.as_bytes())?;
         assert_eq!(found.path(), PathBuf::from(home.top()).join(name));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_path_that_had_to_be_walked_leads_nowhere_until_that_is_to_be_forgotten() -> Result {
+    for way in WAYS {
+        let home = Home::new()?;
+        home.directory("d")?;
+        home.file("f", "content")?;
+        for (link, target) in [("l", "missing"), ("no", "f"), ("circle", "circle")] {
+            home.link(link, target)?;
+        }
+        let mut root = way(home.dir.try_clone()?);
+        let cases = [
+            ("l/x", Errno::NOENT),
+            ("no/x", Errno::NOTDIR),
+            ("circle/x", Errno::LOOP),
+        ];
+        for again in [false, true] {
+            for (path, expected) in cases {
+                let error = root.directory(path.as_bytes()).expect_err(path);
+                assert_eq!(opened(&error), expected, "{path}");
+                assert_eq!(error.call(), "openat");
+                assert!(error.path().starts_with(home.top()));
+            }
+            if !again {
+                // A link that leads elsewhere is one of the changes that are to be told.
+                for name in ["l", "no", "circle"] {
+                    fs::remove_file(home.path(name))?;
+                    home.link(name, "d")?;
+                }
+                home.directory("d/x")?;
+            }
+        }
+        root.forget();
+        for (path, _) in cases {
+            assert_eq!(root.directory(path.as_bytes())?.path(), home.path("d/x"));
+        }
+    }
+    Ok(())
+}
+
+/// What is made where nothing was, by whomever, need not be told.
+#[test]
+fn a_path_leads_to_what_was_made_since() -> Result {
+    for way in WAYS {
+        let home = Home::new()?;
+        home.directory("elsewhere/y")?;
+        home.link("l", "a/b")?;
+        let mut root = way(home.dir.try_clone()?);
+        assert_eq!(errno(root.directory(b"l/y")), Errno::NOENT);
+        home.directory("a")?;
+        assert_eq!(errno(root.directory(b"l/y")), Errno::NOENT);
+        home.file("a/b", "in the way")?;
+        assert_eq!(errno(root.directory(b"l/y")), Errno::NOTDIR);
+        fs::remove_file(home.path("a/b"))?;
+        assert_eq!(errno(root.directory(b"l/y")), Errno::NOENT);
+        home.link("a/b", "/elsewhere")?;
+        assert_eq!(root.directory(b"l/y")?.path(), home.path("elsewhere/y"));
+        root.forget();
+        fs::remove_file(home.path("a/b"))?;
+        assert_eq!(errno(root.directory(b"l/y")), Errno::NOENT);
+        root.directory_or_make::<FsError>(b"l/y", &mut |dir, name| dir.make_dir(name, 0o700))?;
+        assert_eq!(root.directory(b"l/y")?.path(), home.path("a/b/y"));
+    }
+    Ok(())
+}
+
+/// From there, and not from the root: it may be far down.
+#[test]
+fn what_is_missing_is_made_from_the_directory_that_is_remembered() -> Result {
+    for way in WAYS {
+        let home = Home::new()?;
+        home.directory("a/b/c")?;
+        home.link("l", "a/b/c")?;
+        home.link("a/b/c/back", "../../..")?;
+        let mut root = way(home.dir.try_clone()?);
+        let mut make = |path: &str| {
+            let mut made = Vec::new();
+            let found = root.directory_or_make::<FsError>(path.as_bytes(), &mut |dir, name| {
+                made.push(dir.path().join(name));
+                dir.make_dir(name, 0o700)
+            })?;
+            assert_eq!(
+                made.last().map_or(found.path(), PathBuf::as_path),
+                found.path()
+            );
+            Result::<_, FsError>::Ok(made.len())
+        };
+        assert_eq!((make("a/b/c")?, make("l/one/two")?), (0, 2));
+        // Nobody was told; so it counts as being where it was.
+        fs::rename(home.path("a/b/c"), home.path("moved"))?;
+        assert_eq!((make("a/b/c/new//")?, make("l/one/new")?), (1, 1));
+        assert!(home.path("moved/new").is_dir() && home.path("moved/one/new").is_dir());
+        fs::rename(home.path("moved"), home.path("a/b/c"))?;
+        // Through a link, and up.
+        assert_eq!((make("a/b/c/back/x")?, make("l/new/../../y")?), (1, 1));
+        assert!(home.path("x").is_dir() && home.path("a/b/y").is_dir());
     }
     Ok(())
 }
