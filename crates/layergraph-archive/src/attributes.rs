@@ -12,10 +12,21 @@ pub(crate) type Attributes = Vec<(OsString, Vec<u8>)>;
 ///
 /// Not those of overlayfs, which would change what a mount of the layer shows (R40); not the labels
 /// of the host's own security modules (`SELinux`, IMA, EVM …), which mean nothing elsewhere, while
-/// file capabilities belong to the file; not our record of a squashed file's owner.
+/// file capabilities belong to the file; not our record of a squashed file's owner, which whoever
+/// squashes believes. Nor those of a name space that is a single file system's or another
+/// operating system's.
 pub(crate) fn in_layer(key: &OsStr) -> bool {
     let key = key.as_bytes();
-    !is_overlay(key) && !is_host_label(key) && key != OVERRIDE_STAT.as_bytes()
+    has_name_space(key)
+        && !is_overlay(key)
+        && !is_host_label(key)
+        && key != OVERRIDE_STAT.as_bytes()
+}
+
+/// Returns whether an attribute is in one of the name spaces of Linux (`xattr(7)`).
+fn has_name_space(key: &[u8]) -> bool {
+    let spaces: [&[u8]; 4] = [b"user.", b"trusted.", b"security.", b"system."];
+    spaces.iter().any(|space| key.starts_with(space))
 }
 
 /// Returns whether an attribute says something to overlayfs.
@@ -45,6 +56,9 @@ mod tests {
             ("security.selinux", false),
             ("security.ima", false),
             ("user.containers.override_stat", false),
+            ("com.apple.provenance", false),
+            ("btrfs.compression", false),
+            ("users.comment", false),
         ] {
             assert_eq!(in_layer(OsStr::new(key)), expected, "{key}");
         }

@@ -8,17 +8,19 @@
 mod links;
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Read};
 use std::iter::Peekable;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use std::vec;
 
 use layergraph_fs::{FileKind, FsError, Metadata};
 
 use self::links::LinkGroups;
+use crate::uninterrupted::read_full;
 use crate::view::{Entry, View, ViewDir};
 
 /// How an object differs from the one below it.
@@ -69,9 +71,19 @@ impl fmt::Display for Change {
 pub struct CompareOptions {
     /// Takes the content of a file for unchanged if size and time are those of the file below and
     /// its inode has not been touched (`ctime`) since this moment, without reading it: the moment
-    /// is when the upper tree was known to equal the lower one. Default: content is always read.
+    /// is when the upper tree was known to equal the lower one, by this machine's clock
+    /// ([`SystemTime::now`]). Default: content is always read.
+    ///
+    /// The `ctime` of a change can lie before it, as the kernel takes it from a clock that stands
+    /// still between two ticks, and a file system may keep whole seconds only. So a file that was
+    /// touched in the two seconds before the moment is read as well. A clock that was set back
+    /// since hides changes.
     pub equal_at: Option<SystemTime>,
 }
+
+/// How long before a change its `ctime` can lie: a tick is 10 ms at most, and the coarsest times on
+/// file systems that can hold a layer are whole seconds (ext4 with inodes of 128 bytes).
+const CLOCK_LAG: Duration = Duration::from_secs(2);
 
 /// Lists what has to be changed in the tree `lower` to make it equal to `upper`, sorted by path.
 ///
@@ -91,6 +103,7 @@ pub fn changes(
 ) -> Result<Vec<Change>, FsError> {
     let mut walk = Walk {
         options,
+        path: PathBuf::new(),
         changes: Vec::new(),
         links: LinkGroups::default(),
     };
@@ -106,108 +119,161 @@ pub fn changes(
     if root_differs {
         walk.report(ChangeKind::Modified, PathBuf::new(), upper.metadata());
     }
-    walk.directory(&upper, lower.as_ref())?;
+    walk.below(Level::new(upper, lower, None)?)?;
     Ok(walk.finish())
 }
 
 struct Walk<'a> {
     options: &'a CompareOptions,
+    /// Of the directories that are being compared. One for all levels, or a deep tree would cost
+    /// the square of its depth.
+    path: PathBuf,
     changes: Vec<Change>,
     links: LinkGroups,
 }
 
-impl Walk<'_> {
-    /// Compares what is in two directories. Returns whether anything differs.
-    fn directory(
-        &mut self,
-        upper: &ViewDir<'_>,
-        lower: Option<&ViewDir<'_>>,
-    ) -> Result<bool, FsError> {
-        let before = self.changes.len();
-        let lower_entries = lower.map(ViewDir::entries).transpose()?.unwrap_or_default();
-        for (above, below) in paired(upper.entries()?, lower_entries) {
-            match (above, below) {
-                (Some(above), None) => self.added(upper, &above)?,
-                (Some(above), Some(below)) => {
-                    let lower = lower.expect("it gave the entry");
-                    self.both(upper, &above, lower, &below)?;
-                }
-                (None, Some(below)) => {
-                    let path = upper.path().join(below.name());
-                    self.changes.push(Change {
-                        kind: ChangeKind::Deleted,
-                        path,
-                        size: 0,
-                    });
-                }
-                (None, None) => {}
-            }
-        }
-        Ok(self.changes.len() > before)
-    }
+/// Two directories of the same name while what is in them is compared.
+struct Level<'v> {
+    upper: ViewDir<'v>,
+    lower: Option<ViewDir<'v>>,
+    left: Paired,
+    pending: Option<Pending>,
+}
 
-    fn added(&mut self, upper: &ViewDir<'_>, entry: &Entry) -> Result<(), FsError> {
-        let path = upper.path().join(entry.name());
-        self.links.changed(entry.metadata());
-        self.report(ChangeKind::Added, path, entry.metadata());
-        if entry.metadata().kind == FileKind::Directory {
-            self.directory(&upper.open_dir(entry)?, None)?;
+/// The change of a directory, which stands before those of what is in it, while nobody knows yet
+/// whether there are any. Its path is still empty.
+struct Pending {
+    at: usize,
+    /// Whether the directory itself differs: then it is a change anyway.
+    differs: bool,
+}
+
+impl<'v> Level<'v> {
+    fn new(
+        upper: ViewDir<'v>,
+        lower: Option<ViewDir<'v>>,
+        pending: Option<Pending>,
+    ) -> Result<Level<'v>, FsError> {
+        let below = lower.as_ref().map(ViewDir::entries).transpose()?;
+        let left = Paired::new(upper.entries()?, below.unwrap_or_default());
+        Ok(Level {
+            upper,
+            lower,
+            left,
+            pending,
+        })
+    }
+}
+
+impl Walk<'_> {
+    /// Compares what is below the roots, without recursion: trees come as deep as they like.
+    fn below(&mut self, roots: Level<'_>) -> Result<(), FsError> {
+        let mut stack = vec![roots];
+        while let Some(level) = stack.last_mut() {
+            let Some((above, below)) = level.left.next() else {
+                if let Some(pending) = &level.pending {
+                    self.decide(pending);
+                }
+                stack.pop();
+                self.path.pop();
+                continue;
+            };
+            let Level { upper, lower, .. } = level;
+            let Some(above) = above else {
+                let path = below.map(|below| self.path.join(below.name()));
+                self.changes.extend(path.map(|path| Change {
+                    kind: ChangeKind::Deleted,
+                    path,
+                    size: 0,
+                }));
+                continue;
+            };
+            let below = lower.as_ref().zip(below.as_ref());
+            if above.metadata().kind != FileKind::Directory {
+                self.object(upper, &above, below)?;
+            } else if let Some(inside) = self.directory(upper, &above, below)? {
+                stack.push(inside);
+                self.path.push(above.name());
+            }
         }
         Ok(())
     }
 
-    /// Compares two objects of the same name.
-    fn both(
+    /// Compares two directories, or what is no directory with one above it, but for what is in
+    /// them; that is returned if it can differ.
+    fn directory<'v>(
         &mut self,
-        upper: &ViewDir<'_>,
+        upper: &ViewDir<'v>,
         above: &Entry,
-        lower: &ViewDir<'_>,
-        below: &Entry,
-    ) -> Result<(), FsError> {
-        let path = upper.path().join(above.name());
-        let is_directory = |entry: &Entry| entry.metadata().kind == FileKind::Directory;
-        if !is_directory(above) {
-            if self.same_file(upper, above, lower, below)? {
-                self.links
-                    .unchanged(&path, above.metadata(), below.metadata());
-            } else {
-                self.links.changed(above.metadata());
-                self.report(ChangeKind::Modified, path, above.metadata());
-            }
-            return Ok(());
-        }
+        below: Option<(&ViewDir<'v>, &Entry)>,
+    ) -> Result<Option<Level<'v>>, FsError> {
         let inside = upper.open_dir(above)?;
-        if !is_directory(below) {
-            self.report(ChangeKind::Modified, path, above.metadata());
-            self.directory(&inside, None)?;
-            return Ok(());
-        }
+        let below = match below {
+            Some((lower, below)) if below.metadata().kind == FileKind::Directory => (lower, below),
+            other => {
+                let kind = match other {
+                    None => ChangeKind::Added,
+                    Some(_) => ChangeKind::Modified,
+                };
+                let path = self.path.join(above.name());
+                self.report(kind, path, above.metadata());
+                return Level::new(inside, None, None).map(Some);
+            }
+        };
+        let (lower, below) = below;
         let inside_lower = lower.open_dir(below)?;
         let both_plain = inside.is_plain() && inside_lower.is_plain();
-        if both_plain && same_object(inside.metadata(), inside_lower.metadata()) {
-            return Ok(());
+        if both_plain && inside.metadata().is_same_object(inside_lower.metadata()) {
+            return Ok(None);
         }
         let differs = !same_rights(above.metadata(), below.metadata())
             || upper.xattrs(above)? != lower.xattrs(below)?;
         let at = self.changes.len();
-        if self.directory(&inside, Some(&inside_lower))? || differs {
-            self.report(ChangeKind::Modified, path, above.metadata());
-            // A directory stands before what is in it; at the end all is sorted, but a list that
-            // is nearly so sorts faster.
-            self.changes[at..].rotate_right(1);
+        self.report(ChangeKind::Modified, PathBuf::new(), above.metadata());
+        Level::new(inside, Some(inside_lower), Some(Pending { at, differs })).map(Some)
+    }
+
+    /// Keeps the change of the directory that has been compared, or takes it back.
+    fn decide(&mut self, &Pending { at, differs }: &Pending) {
+        if differs || self.changes.len() > at + 1 {
+            self.changes[at].path.clone_from(&self.path);
+        } else {
+            self.changes.truncate(at);
         }
+    }
+
+    /// Compares what is no directory.
+    fn object(
+        &mut self,
+        upper: &ViewDir<'_>,
+        above: &Entry,
+        below: Option<(&ViewDir<'_>, &Entry)>,
+    ) -> Result<(), FsError> {
+        let path = self.path.join(above.name());
+        let kind = match below {
+            None => ChangeKind::Added,
+            Some((lower, below)) => {
+                if self.same_file(&path, (upper, above), (lower, below))? {
+                    self.links
+                        .unchanged(path, above.metadata(), below.metadata());
+                    return Ok(());
+                }
+                ChangeKind::Modified
+            }
+        };
+        self.links.changed(above.metadata());
+        self.report(kind, path, above.metadata());
         Ok(())
     }
 
     fn same_file(
         &self,
-        upper: &ViewDir<'_>,
-        above: &Entry,
-        lower: &ViewDir<'_>,
-        below: &Entry,
+        path: &Path,
+        (upper, above): (&ViewDir<'_>, &Entry),
+        (lower, below): (&ViewDir<'_>, &Entry),
     ) -> Result<bool, FsError> {
         let (new, old) = (above.metadata(), below.metadata());
-        if same_object(new, old) {
+        if new.is_same_object(old) {
             return Ok(true);
         }
         if new.kind != old.kind || !same_rights(new, old) || new.modified != old.modified {
@@ -222,14 +288,14 @@ impl Walk<'_> {
         if !same || upper.xattrs(above)? != lower.xattrs(below)? {
             return Ok(false);
         }
-        let untouched = self
+        let surely_before = self
             .options
             .equal_at
-            .is_some_and(|moment| new.changed < moment);
+            .and_then(|moment| moment.checked_sub(CLOCK_LAG));
+        let untouched = surely_before.is_some_and(|moment| new.changed < moment);
         if new.kind != FileKind::File || new.size == 0 || untouched {
             return Ok(true);
         }
-        let path = upper.path().join(above.name());
         same_content(upper.open_file(above)?, lower.open_file(below)?)
             .map_err(|source| FsError::new("read", path, source))
     }
@@ -243,54 +309,42 @@ impl Walk<'_> {
     }
 
     /// Adds what changes only because another name of the same file does.
-    fn finish(mut self) -> Vec<Change> {
-        for (path, size) in self.links.drawn_along() {
-            self.changes.push(Change {
-                kind: ChangeKind::Modified,
-                path,
-                size,
-            });
-        }
-        let order = |a: &Change, b: &Change| by_path(&a.path, &b.path).then(a.kind.cmp(&b.kind));
-        self.changes.sort_by(order);
-        let mut parents = Vec::new();
+    fn finish(self) -> Vec<Change> {
+        let Walk {
+            mut changes, links, ..
+        } = self;
+        let drawn = links.into_drawn_along();
+        let order = |a: &Change, b: &Change| by_path(&a.path, &b.path);
+        changes.sort_by(order);
         let known = |path: &Path| {
-            self.changes
-                .binary_search_by(|change| by_path(&change.path, path))
-                .is_ok()
+            let found = changes.binary_search_by(|change| by_path(&change.path, path));
+            path == Path::new("") || found.is_ok()
         };
-        for path in self.links.drawn_along().map(|(path, _)| path) {
-            for parent in path
-                .ancestors()
-                .skip(1)
-                .filter(|parent| *parent != Path::new(""))
-            {
-                if known(parent) {
+        // What is above a known directory is known as well.
+        let mut parents = BTreeSet::new();
+        for (path, _) in &drawn {
+            for parent in path.ancestors().skip(1) {
+                if known(parent) || !parents.insert(parent) {
                     break;
                 }
-                parents.push(parent.to_owned());
             }
         }
-        let change = |path| Change {
+        let parents = parents.into_iter().map(|parent| (parent.to_owned(), 0));
+        let parents: Vec<(PathBuf, u64)> = parents.collect();
+        let modified = |(path, size)| Change {
             kind: ChangeKind::Modified,
             path,
-            size: 0,
+            size,
         };
-        self.changes.extend(parents.into_iter().map(change));
-        self.changes.sort_by(order);
-        self.changes.dedup_by(|a, b| a.path == b.path);
-        self.changes
+        changes.extend(parents.into_iter().chain(drawn).map(modified));
+        changes.sort_by(order);
+        changes
     }
 }
 
 /// Compares by the whole text of the paths, as the original did: `a-b` stands before `a/b`.
 fn by_path(a: &Path, b: &Path) -> Ordering {
     a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes())
-}
-
-/// Returns whether two names lead to one object.
-fn same_object(a: &Metadata, b: &Metadata) -> bool {
-    (a.filesystem, a.inode) == (b.filesystem, b.inode)
 }
 
 fn same_rights(a: &Metadata, b: &Metadata) -> bool {
@@ -300,51 +354,48 @@ fn same_rights(a: &Metadata, b: &Metadata) -> bool {
 }
 
 /// Walks two sorted lists side by side, equal names together.
-fn paired(
-    upper: Vec<Entry>,
-    lower: Vec<Entry>,
-) -> impl Iterator<Item = (Option<Entry>, Option<Entry>)> {
-    let mut upper: Peekable<vec::IntoIter<Entry>> = upper.into_iter().peekable();
-    let mut lower = lower.into_iter().peekable();
-    std::iter::from_fn(move || {
-        let order = match (upper.peek(), lower.peek()) {
+struct Paired {
+    upper: Peekable<vec::IntoIter<Entry>>,
+    lower: Peekable<vec::IntoIter<Entry>>,
+}
+
+impl Paired {
+    fn new(upper: Vec<Entry>, lower: Vec<Entry>) -> Paired {
+        Paired {
+            upper: upper.into_iter().peekable(),
+            lower: lower.into_iter().peekable(),
+        }
+    }
+}
+
+impl Iterator for Paired {
+    type Item = (Option<Entry>, Option<Entry>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let order = match (self.upper.peek(), self.lower.peek()) {
             (None, None) => return None,
             (Some(_), None) => Ordering::Less,
             (None, Some(_)) => Ordering::Greater,
             (Some(above), Some(below)) => above.name().cmp(below.name()),
         };
         Some(match order {
-            Ordering::Less => (upper.next(), None),
-            Ordering::Equal => (upper.next(), lower.next()),
-            Ordering::Greater => (None, lower.next()),
+            Ordering::Less => (self.upper.next(), None),
+            Ordering::Equal => (self.upper.next(), self.lower.next()),
+            Ordering::Greater => (None, self.lower.next()),
         })
-    })
+    }
 }
 
 fn same_content(mut a: impl Read, mut b: impl Read) -> io::Result<bool> {
     const PIECE: usize = 64 << 10;
     let (mut from_a, mut from_b) = (vec![0; PIECE], vec![0; PIECE]);
     loop {
-        let length = fill(&mut a, &mut from_a)?;
-        if fill(&mut b, &mut from_b)? != length || from_a[..length] != from_b[..length] {
+        let length = read_full(&mut a, &mut from_a)?;
+        if read_full(&mut b, &mut from_b)? != length || from_a[..length] != from_b[..length] {
             return Ok(false);
         }
         if length < PIECE {
             return Ok(true);
         }
     }
-}
-
-/// Reads until the buffer is full or the file ends.
-fn fill(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
-    let mut length = 0;
-    while length < buffer.len() {
-        match file.read(&mut buffer[length..]) {
-            Ok(0) => break,
-            Ok(more) => length += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(length)
 }

@@ -46,8 +46,9 @@
 //!
 //! - Layers are written plain; compress them on the way out.
 //! - Sockets have no place in a layer.
-//! - Trees are walked with a handle per level: one that is deeper than the limit of open files
-//!   (`RLIMIT_NOFILE`, usually 1,024) cannot be compared or listed.
+//! - Trees are compared, packed and listed with a handle for each level, and in a union for each
+//!   layer of it: one that is deeper than the limit of open files (`RLIMIT_NOFILE`, usually 1,024)
+//!   fails with `EMFILE`.
 //! - Linux only.
 //!
 //! # Features
@@ -63,6 +64,7 @@ pub mod codec;
 pub mod listing;
 mod ownership;
 mod pack;
+mod uninterrupted;
 mod unpack;
 mod view;
 

@@ -1,4 +1,4 @@
-//! The canonical listing of a tree: one line an object, equal if and only if the trees are.
+//! The canonical listing of a tree: one line an object, the same for the same tree anywhere.
 //!
 //! A line has eight fields with a tab between them:
 //!
@@ -15,20 +15,32 @@
 //! 8. the extended attributes as `name=hex`, in order of their names, joined by `;`.
 //!
 //! What a field has nothing to say about is `-`. Directories come before what is in them, names in
-//! order of their bytes. Bytes outside of `0x21..=0x7e`, and backslashes, are written `\xHH`. The
-//! labels of the host's security modules (`security.selinux` and its kin) are left out.
+//! order of their bytes. Bytes outside of `0x21..=0x7e`, and backslashes, are written `\xHH`.
+//!
+//! Two trees have equal listings if and only if they are equal in all of that. Not shown are
+//!
+//! - when directories were modified, and when anything was read or had its metadata changed;
+//! - the mode of a link, which means nothing, and the size of a directory;
+//! - that a link, device, pipe or socket has several names, and the names of a file that are
+//!   outside of the tree;
+//! - where files have holes;
+//! - the labels of the host's security modules (`security.selinux` and its kin), and flags that are
+//!   no extended attributes (`chattr(1)`);
+//! - what only says how the tree is kept on disk: the signs of a [`View::union`]'s dialect, and the
+//!   records of owners in a [squashed](crate::Ownership::Squash) tree.
 
 use std::collections::HashMap;
 use std::collections::hash_map;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use layergraph_digest::{Algorithm, Hasher};
 use layergraph_fs::{Device, FileKind, FsError, Metadata, seconds_and_nanos};
 
 use crate::attributes::{Attributes, is_host_label};
+use crate::uninterrupted::read_uninterrupted;
 use crate::view::{Entry, View, ViewDir};
 
 /// Why a tree was not listed.
@@ -47,26 +59,41 @@ pub enum ListingError {
 pub fn listing(tree: &View, out: &mut dyn Write) -> Result<(), ListingError> {
     let mut lister = Lister {
         out,
+        path: PathBuf::new(),
         first_names: HashMap::new(),
     };
     let root = tree.root()?;
     let attributes = root.shown_xattrs(None)?;
     lister.line(".", root.metadata(), "-", "-", attributes)?;
-    lister.directory(&root)
+    lister.below(root)
 }
 
 struct Lister<'a> {
     out: &'a mut dyn Write,
+    /// Of the directory that is being listed. One for all, or a deep tree would cost the square of
+    /// its depth.
+    path: PathBuf,
     /// By inode, the escaped path under which a file was listed first.
     first_names: HashMap<(u64, u64), String>,
 }
 
 impl Lister<'_> {
-    fn directory(&mut self, dir: &ViewDir<'_>) -> Result<(), ListingError> {
-        for entry in dir.entries()? {
+    /// Lists what is below the root, without recursion: trees come as deep as they like.
+    fn below(&mut self, root: ViewDir<'_>) -> Result<(), ListingError> {
+        let left = root.entries()?.into_iter();
+        let mut stack = vec![(root, left)];
+        while let Some((dir, left)) = stack.last_mut() {
+            let Some(entry) = left.next() else {
+                stack.pop();
+                self.path.pop();
+                continue;
+            };
             self.entry(dir, &entry)?;
             if entry.metadata().kind == FileKind::Directory {
-                self.directory(&dir.open_dir(&entry)?)?;
+                let inside = dir.open_dir(&entry)?;
+                let left = inside.entries()?.into_iter();
+                stack.push((inside, left));
+                self.path.push(entry.name());
             }
         }
         Ok(())
@@ -74,7 +101,7 @@ impl Lister<'_> {
 
     fn entry(&mut self, dir: &ViewDir<'_>, entry: &Entry) -> Result<(), ListingError> {
         let metadata = entry.metadata();
-        let path = dir.path().join(entry.name());
+        let path = self.path.join(entry.name());
         let shown = escaped(path.as_os_str().as_bytes());
         let content = match metadata.kind {
             FileKind::File => content(dir, entry, &path)?,
@@ -87,10 +114,7 @@ impl Lister<'_> {
         };
         let mut first = "-".to_owned();
         if metadata.kind == FileKind::File && metadata.links > 1 {
-            match self
-                .first_names
-                .entry((metadata.filesystem, metadata.inode))
-            {
+            match self.first_names.entry(metadata.id()) {
                 hash_map::Entry::Occupied(known) => first.clone_from(known.get()),
                 hash_map::Entry::Vacant(new) => _ = new.insert(shown.clone()),
             }
@@ -124,15 +148,13 @@ fn content(dir: &ViewDir<'_>, entry: &Entry, path: &Path) -> Result<String, FsEr
     let mut buffer = vec![0; 64 << 10];
     let mut size = 0;
     loop {
-        match io::Read::read(&mut file, &mut buffer) {
-            Ok(0) => return Ok(format!("{size}:{}", hasher.finish().hex())),
-            Ok(length) => {
-                hasher.update(&buffer[..length]);
-                size += length as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(source) => return Err(FsError::new("read", path, source)),
+        let length = read_uninterrupted(&mut file, &mut buffer)
+            .map_err(|source| FsError::new("read", path, source))?;
+        if length == 0 {
+            return Ok(format!("{size}:{}", hasher.finish().hex()));
         }
+        hasher.update(&buffer[..length]);
+        size += length as u64;
     }
 }
 

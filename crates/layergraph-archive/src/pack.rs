@@ -37,6 +37,12 @@ pub enum PackError {
         /// The object, from the root of the tree.
         path: PathBuf,
     },
+    /// A character device 0:0, which is a whiteout wherever overlayfs sees it.
+    #[error("cannot pack {}: device 0:0 is a whiteout of overlayfs", path.display())]
+    WhiteoutDevice {
+        /// The object, from the root of the tree.
+        path: PathBuf,
+    },
     /// A change is for something that is not in the tree.
     #[error("cannot pack {}: it is not there", path.display())]
     Missing {
@@ -73,13 +79,15 @@ pub enum PackError {
 /// # Errors
 ///
 /// Names that a layer cannot hold are refused before anything is written. After any other error
-/// what was written is incomplete.
+/// what was written is incomplete. A character device 0:0 is refused, as [`unpack`](crate::unpack)
+/// refuses it: it would be a whiteout. A [`View::union`] shows none.
 pub fn pack(tree: &View, changes: &[Change], out: &mut dyn Write) -> Result<Packed, PackError> {
     for change in changes {
         check_name(&change.path)?;
     }
     let mut packer = Packer {
         stack: vec![tree.root()?],
+        at: PathBuf::new(),
         writer: Writer::new(out),
         links: HashMap::new(),
         done: Packed::default(),
@@ -116,6 +124,8 @@ fn check_name(path: &Path) -> Result<(), PackError> {
 struct Packer<'a, W: Write> {
     /// The directories from the root to where the last change was.
     stack: Vec<ViewDir<'a>>,
+    /// The path of the last of them.
+    at: PathBuf,
     writer: Writer<W>,
     /// The first name under which a file with several was packed.
     links: HashMap<(u64, u64), Vec<u8>>,
@@ -146,14 +156,12 @@ impl<W: Write> Packer<'_, W> {
 
     /// Makes `path` the directory that [`here`](Packer::here) is; returns whether it is there.
     fn enter(&mut self, path: &Path) -> Result<bool, FsError> {
-        while !path.starts_with(self.here().path()) {
+        while !path.starts_with(&self.at) {
             self.stack.pop();
+            self.at.pop();
         }
-        let below = path
-            .strip_prefix(self.here().path())
-            .unwrap_or(path)
-            .to_owned();
-        for name in &below {
+        let below = path.strip_prefix(&self.at).unwrap_or(path);
+        for name in below {
             let here = self.stack.last().expect("the root stays");
             let Some(entry) = here.entry(name)? else {
                 return Ok(false);
@@ -163,12 +171,14 @@ impl<W: Write> Packer<'_, W> {
             }
             let inside = here.open_dir(&entry)?;
             self.stack.push(inside);
+            self.at.push(name);
         }
         Ok(true)
     }
 
     fn root(&mut self) -> Result<(), PackError> {
         self.stack.truncate(1);
+        self.at.clear();
         let metadata = self.here().metadata().clone();
         let attributes = bytes(self.here().own_xattrs()?);
         let member = NewMember {
@@ -191,6 +201,11 @@ impl<W: Write> Packer<'_, W> {
             FileKind::File => Kind::File,
             FileKind::Directory => Kind::Directory,
             FileKind::Symlink => Kind::Symlink,
+            FileKind::CharDevice if metadata.device == Device::default() => {
+                return Err(PackError::WhiteoutDevice {
+                    path: path.to_owned(),
+                });
+            }
             FileKind::CharDevice => Kind::CharDevice,
             FileKind::BlockDevice => Kind::BlockDevice,
             FileKind::Fifo => Kind::Fifo,

@@ -9,8 +9,10 @@ mod again;
 mod aufs;
 mod directories;
 mod finish;
+mod link;
 mod name;
 mod object;
+mod state;
 mod whiteout;
 
 use std::ffi::OsStr;
@@ -23,7 +25,7 @@ use layergraph_fs::{Dir, FileKind, FsError, Metadata, Root};
 use layergraph_tar::{Kind, Member, Reader, TarError};
 
 use self::again::LastFile;
-use self::directories::{Directories, ObjectId, Stated};
+use self::directories::{Directories, ObjectId};
 use self::name::EntryName;
 pub(crate) use self::name::WHITEOUT_PREFIX;
 use crate::Ownership;
@@ -44,7 +46,8 @@ pub struct UnpackOptions {
 pub struct Limits {
     /// How many entries it may have. Default: 10 million.
     pub entries: u64,
-    /// How many bytes its files may have in all, holes included. Default: 1 TiB.
+    /// How many bytes its files may have in all, holes included, and with them the files of the
+    /// layers below that hard links of it copy. Default: 1 TiB.
     pub unpacked_bytes: u64,
     /// How many directories may stand one in another. Default: 500.
     pub depth: usize,
@@ -81,7 +84,9 @@ pub struct Unpacked {
     /// layer.
     pub size: u64,
     /// How many extended attributes were left out: those of overlayfs, which would change what a
-    /// mount shows, and under [`Ownership::Squash`] those that only root can set.
+    /// mount shows; the record that [`Ownership::Squash`] keeps; labels of the security modules of
+    /// a host; those that Linux has no name space for or lets no object of this kind have; and
+    /// under [`Ownership::Squash`] those that only root can set.
     pub dropped_xattrs: u64,
     /// How many devices and named pipes were recorded instead of made, under
     /// [`Ownership::Squash`].
@@ -137,6 +142,14 @@ pub enum UnpackError {
         /// The minor number.
         minor: u32,
     },
+    /// A symbolic link to what is no path.
+    #[error("refused the symbolic link {path}: {reason}")]
+    Symlink {
+        /// The name as the layer has it, made printable.
+        path: String,
+        /// What is wrong with its target.
+        reason: &'static str,
+    },
     /// A hard link to something that is not there or can have no second name.
     #[error("refused the hard link {path} to {target}: {reason}")]
     HardLink {
@@ -188,10 +201,13 @@ pub(crate) fn shown(path: &[u8]) -> String {
 /// Entries replace what is there, directories merge, whiteouts (`.wh.name`, `.wh..wh..opq`) remove
 /// what was there before this call and never what this layer has made (image-spec, *Image Layer
 /// Filesystem Changeset*). Links in the way of an entry are followed inside the directory. A
-/// directory that only entries in it imply gets mode 0755 and owner 0:0; one that exists and is
-/// not named keeps everything, its time included. A hard link to a file that was there before
-/// copies the file and gives both names to the copy, so that further names of it, in or outside of
-/// the directory, keep what they had.
+/// directory that only entries in it imply gets mode 0755, owner 0:0 and the time of the newest of
+/// them; one that exists and is not named keeps everything, its time included. A hard link to a
+/// file that was there before copies the file and gives both names to the copy, so that further
+/// names of it, in or outside of the directory, keep what they had.
+///
+/// Nothing behind a mount point in the directory is removed: a whiteout, an opaque marker or an
+/// entry that would have to fails with `EXDEV`.
 ///
 /// The stream is read to its end, so that digests around it see every byte.
 ///
@@ -231,6 +247,8 @@ struct Unpacker<'a> {
     last_file: Option<LastFile>,
     /// Whether `.wh..wh.plnk` was made for AUFS's hard links.
     aufs_links: bool,
+    /// How many bytes the layer has made files of, copies included.
+    bytes: u64,
     done: Unpacked,
 }
 
@@ -254,6 +272,7 @@ impl<'a> Unpacker<'a> {
             here: None,
             last_file: None,
             aufs_links: false,
+            bytes: 0,
             done: Unpacked::default(),
         })
     }
@@ -288,31 +307,41 @@ impl<'a> Unpacker<'a> {
 
     /// Counts an entry against the limits.
     fn count(&mut self, member: &Member) -> Result<(), UnpackError> {
-        let limits = &self.options.limits;
         self.done.entries += 1;
         self.done.size = self.done.size.saturating_add(member.size);
-        let limit = if self.done.entries > limits.entries {
-            ("entries", limits.entries)
-        } else if self.done.size > limits.unpacked_bytes {
-            ("bytes in all files", limits.unpacked_bytes)
-        } else {
-            return Ok(());
-        };
-        Err(UnpackError::Limit {
-            path: shown(&member.path),
-            what: limit.0,
-            limit: limit.1,
-        })
+        let limit = self.options.limits.entries;
+        if self.done.entries > limit {
+            return Err(UnpackError::Limit {
+                path: shown(&member.path),
+                what: "entries",
+                limit,
+            });
+        }
+        self.charge(member, member.size)
+    }
+
+    /// Counts what an entry makes files of against the limit, before it does.
+    fn charge(&mut self, member: &Member, bytes: u64) -> Result<(), UnpackError> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        let limit = self.options.limits.unpacked_bytes;
+        if self.bytes > limit {
+            return Err(UnpackError::Limit {
+                path: shown(&member.path),
+                what: "bytes in all files",
+                limit,
+            });
+        }
+        Ok(())
     }
 
     fn state_root(&mut self, member: &Member) -> Result<(), UnpackError> {
-        if member.kind != Kind::Directory {
+        if !is_directory(member) {
             return Err(UnpackError::Root {
                 path: shown(&member.path),
             });
         }
         let metadata = self.root.dir().metadata_here()?;
-        let stated = self.stated(member);
+        let stated = self.stated(member, FileKind::Directory);
         self.directories.touch(b"", &metadata)?;
         let id = ObjectId::from(&metadata);
         self.directories.set_modified(id, member.mtime);
@@ -333,23 +362,27 @@ impl<'a> Unpacker<'a> {
             .map_err(|error| error.about(member))?;
         let file_name = OsStr::from_bytes(name);
         match member.kind {
-            Kind::Directory | Kind::Other(b'D') => self.directory(member, &parent, file_name),
+            _ if is_directory(member) => self.directory(member, &parent, file_name),
             Kind::File => self.file(member, &parent, file_name, archive),
             Kind::HardLink => self.hard_link(member, &parent, file_name),
             Kind::Symlink => self.symlink(member, &parent, file_name),
             _ => self.node(member, &parent, file_name),
         }
         .map_err(|error| error.about(member))?;
-        self.directories.made(parent.id, name)
+        self.directories.insert_object(parent.id, name)
     }
 
-    /// Refuses types and devices that a layer cannot have.
+    /// Refuses types, targets and devices that a layer cannot have.
     fn check_kind(member: &Member) -> Result<(), UnpackError> {
         let path = || shown(&member.path);
         match (member.kind, member.device) {
-            // GNU's dump of a directory: the directory, and a list of what was in it.
-            (Kind::Other(b'D'), _) => Ok(()),
+            _ if is_directory(member) => Ok(()),
             (Kind::Other(kind), _) => Err(UnpackError::Type { path: path(), kind }),
+            // Linux makes no such links (symlink(2)).
+            (Kind::Symlink, _) if member.link.is_empty() => Err(UnpackError::Symlink {
+                path: path(),
+                reason: "its target is empty",
+            }),
             (Kind::CharDevice, (0, 0)) => Err(UnpackError::WhiteoutDevice { path: path() }),
             // Linux has 12 bits of major and 20 of minor number; mknod(2) would cut off more.
             (Kind::CharDevice | Kind::BlockDevice, (major, minor))
@@ -380,14 +413,11 @@ impl<'a> Unpacker<'a> {
             let above = dir.metadata_here()?;
             let above_id = ObjectId::from(&above);
             directories.touch(&path_below(&top, dir, OsStr::new("")), &above)?;
-            dir.make_dir(name, 0o700)?;
-            if !directories.is_made(above_id) && bequeaths(dir)? {
-                disinherit(dir, name)?;
-            }
-            let id = ObjectId::from(&dir.metadata(name)?);
+            let bequeaths = !directories.is_made(above_id) && bequeaths(dir)?;
+            let id = object::make_directory(dir, name, bequeaths)?;
             let path = path_below(&top, dir, name);
-            directories.insert_fresh(id, &path, member.mtime, Stated::implied())?;
-            directories.made(above_id, name.as_bytes())
+            directories.insert_fresh(id, &path, member.mtime, None)?;
+            directories.insert_object(above_id, name.as_bytes())
         })?;
         let parent = self.enter(dir)?;
         self.here = Some((path.to_vec(), parent.clone()));
@@ -461,15 +491,10 @@ fn bequeaths(dir: &Dir) -> Result<bool, FsError> {
     Ok(default.is_some())
 }
 
-/// Takes from a new object the access control list that it got from its directory: a layer says
-/// all that an object has.
-fn disinherit(dir: &Dir, name: &OsStr) -> Result<(), FsError> {
-    for (key, _) in dir.xattrs(name)? {
-        if key.as_bytes().starts_with(b"system.posix_acl_") {
-            dir.remove_xattr(name, &key)?;
-        }
-    }
-    Ok(())
+/// Returns whether a member stands for a directory.
+fn is_directory(member: &Member) -> bool {
+    // `D` is GNU's dump of a directory: the directory, and a list of what was in it.
+    matches!(member.kind, Kind::Directory | Kind::Other(b'D'))
 }
 
 /// Returns whether a member is a note about the archive, and no entry of the layer.

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use layergraph_fs::{Dir, FileKind, FsError, Metadata};
@@ -56,7 +55,12 @@ impl View {
 
     /// Unites layers, the uppermost first, by the rules of overlayfs (kernel documentation,
     /// *Overlay Filesystem*): whiteouts hide, directories merge unless opaque, and a redirected
-    /// directory goes on below under its former name.
+    /// directory goes on below under its former name. The roots of the layers are merged even
+    /// where one is marked as opaque: the kernel does not look at that mark.
+    ///
+    /// What cannot be looked up in such a mount is not shown. Of whiteouts in the form of empty
+    /// files with an attribute the kernel itself shows the names, though nothing can be done with
+    /// them, unless their directory is marked for it (`overlay.opaque` is `x`).
     ///
     /// A file of which only the metadata was copied up (`metacopy`) has the content that the upper
     /// layer holds, which is none.
@@ -87,26 +91,22 @@ impl View {
 
     /// Opens the root directory.
     pub fn root(&self) -> Result<ViewDir<'_>, FsError> {
-        let mut parts = Vec::new();
-        for (layer, dir) in self.layers.iter().enumerate() {
-            parts.push(Part {
-                layer,
-                dir: Arc::clone(dir),
-            });
-            if self.dialect.is_opaque(dir)? {
-                break;
-            }
-        }
-        self.open(parts, PathBuf::new())
+        // The roots are merged whatever is said of them: none is looked up, so the kernel does not
+        // ask whether one is opaque (measured on Linux 6.18).
+        let layers = self.layers.iter().enumerate();
+        let parts = layers.map(|(layer, dir)| Part {
+            layer,
+            dir: Arc::clone(dir),
+        });
+        self.open(parts.collect())
     }
 
-    fn open(&self, parts: Vec<Part>, path: PathBuf) -> Result<ViewDir<'_>, FsError> {
+    fn open(&self, parts: Vec<Part>) -> Result<ViewDir<'_>, FsError> {
         let metadata = parts[0].dir.metadata_here()?;
         let metadata = self.stated(&parts[0].dir, OsStr::new("."), metadata)?;
         Ok(ViewDir {
             view: self,
             parts,
-            path,
             metadata,
         })
     }
@@ -159,8 +159,6 @@ pub struct ViewDir<'a> {
     view: &'a View,
     /// Never empty; the uppermost says what the directory itself is.
     parts: Vec<Part>,
-    /// From the root of the view.
-    path: PathBuf,
     metadata: Metadata,
 }
 
@@ -186,11 +184,6 @@ impl Entry {
 }
 
 impl<'a> ViewDir<'a> {
-    /// Returns where the directory is, from the root of the view.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Returns what the directory itself is.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
@@ -279,7 +272,7 @@ impl<'a> ViewDir<'a> {
                 dir: Arc::new(dir),
             });
         }
-        view.open(parts, self.path.join(&entry.name))
+        view.open(parts)
     }
 
     /// Opens a regular file in this directory for reading.

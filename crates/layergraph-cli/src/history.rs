@@ -93,8 +93,9 @@ fn created_by(node: &Node) -> Option<String> {
 /// Tells whether a node has no layer of its own: whether it changed nothing.
 ///
 /// A layer with a byte of content in it changes something, and one without cannot change the
-/// content of a file. So trees are compared only where the size is 0, and no file is read. (A node
-/// that was registered without a layer, but with a size in its JSON, counts as having one.)
+/// content of a file. So trees are compared only where the size is 0, and no file is read but what
+/// was made in the last two seconds. (A node that was registered without a layer, but with a size
+/// in its JSON, counts as having one.)
 fn is_empty(graph: &Graph, node: &Node) -> Result<bool, Why> {
     if node.size() > 0 {
         return Ok(false);

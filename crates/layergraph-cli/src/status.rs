@@ -123,7 +123,7 @@ fn of_causes(error: &(dyn Error + 'static)) -> Option<Status> {
 fn of_pack(error: &PackError) -> Status {
     match error {
         PackError::Fs(error) => of_fs(error),
-        PackError::Name { .. } => Status::Refused,
+        PackError::Name { .. } | PackError::WhiteoutDevice { .. } => Status::Refused,
         PackError::Write { source, .. } => match source {
             WriteError::Write(error) | WriteError::Data(error) => of_io(error),
             WriteError::Member { .. } => Status::Refused,

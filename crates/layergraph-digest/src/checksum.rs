@@ -145,26 +145,35 @@ impl fmt::Display for TarSum {
 
 /// Finds what the expression `(tarsum)(.([a-z0-9]+))?\+([a-zA-Z0-9]+):([A-Fa-f0-9]+)` finds, which
 /// is bound to neither end of the text.
+///
+/// Each byte is looked at a few times, however often the word stands in the text: what comes behind
+/// a version does not depend on where the version begins, so each end of one is tried once.
 fn find_tarsum(text: &str) -> Option<TarSum> {
     const WORD: &str = "tarsum";
-    text.match_indices(WORD)
-        .find_map(|(at, _)| tarsum_behind_word(&text[at + WORD.len()..]))
-}
-
-fn tarsum_behind_word(text: &str) -> Option<TarSum> {
-    // The dot of the expression is unescaped and stands for any character that ends no line, even a
-    // plus. So a version is looked for first, as the expression does.
-    let mut chars = text.chars();
-    let with_version = chars
-        .next()
-        .filter(|&dot| dot != '\n')
-        .and_then(|_| {
-            take(chars.as_str(), |c| {
+    let mut tried = 0;
+    for (at, _) in text.match_indices(WORD) {
+        let behind = &text[at + WORD.len()..];
+        // The dot of the expression is unescaped and stands for any character that ends no line,
+        // even a plus. So a version is looked for first, as the expression does.
+        let mut chars = behind.chars();
+        let is_dot = chars.next().is_some_and(|dot| dot != '\n');
+        let start = text.len() - chars.as_str().len();
+        if is_dot && start >= tried {
+            let (version, rest) = split(chars.as_str(), |c| {
                 c.is_ascii_lowercase() || c.is_ascii_digit()
-            })
-        })
-        .and_then(|(version, rest)| tarsum_behind_version(version, rest));
-    with_version.or_else(|| tarsum_behind_version("", text))
+            });
+            tried = start + version.len();
+            if !version.is_empty()
+                && let Some(tarsum) = tarsum_behind_version(version, rest)
+            {
+                return Some(tarsum);
+            }
+        }
+        if let Some(tarsum) = tarsum_behind_version("", behind) {
+            return Some(tarsum);
+        }
+    }
+    None
 }
 
 fn tarsum_behind_version(version: &str, text: &str) -> Option<TarSum> {
@@ -177,11 +186,16 @@ fn tarsum_behind_version(version: &str, text: &str) -> Option<TarSum> {
     })
 }
 
-/// Splits off what belongs together at the beginning, which is at least one byte. The bytes taken
-/// are ASCII, so the cut is between characters.
+/// Splits off what belongs together at the beginning, which is at least one byte.
 fn take(text: &str, belongs: impl Fn(u8) -> bool) -> Option<(&str, &str)> {
+    Some(split(text, belongs)).filter(|(taken, _)| !taken.is_empty())
+}
+
+/// Splits off what belongs together at the beginning. The bytes that belong are ASCII, so the cut
+/// is between characters.
+fn split(text: &str, belongs: impl Fn(u8) -> bool) -> (&str, &str) {
     let len = text.bytes().take_while(|&c| belongs(c)).count();
-    text.split_at_checked(len).filter(|_| len > 0)
+    text.split_at(len)
 }
 
 /// Tells whether the text is not empty and each byte belongs.
@@ -191,6 +205,10 @@ fn is_all(text: &str, belongs: impl Fn(u8) -> bool) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
     #[track_caller]
@@ -219,6 +237,9 @@ mod tests {
         check_tarsum("tarsumtarsum+a:b", Some(("arsum", "a", "b")));
         check_tarsum("tarsum tarsum.v1+a:b", Some(("v1", "a", "b")));
         check_tarsum("x:y tarsum+a:b", Some(("", "a", "b")));
+        check_tarsum("tarsum+tarsum+a:b", Some(("tarsum", "a", "b")));
+        check_tarsum("tarsum+tarsumtarsum tarsum+a:b", Some(("tarsum", "a", "b")));
+        check_tarsum("tarsumtarsumtarsum+:tarsum.1+a:b", Some(("1", "a", "b")));
 
         check_tarsum("", None);
         check_tarsum("tarsum", None);
@@ -230,6 +251,48 @@ mod tests {
         check_tarsum("tarsum+a:", None);
         check_tarsum("tarsum+a:x", None);
         check_tarsum("Tarsum+a:b", None);
+    }
+
+    /// Tries each place by itself.
+    fn find_by_definition(text: &str) -> Option<TarSum> {
+        text.match_indices("tarsum").find_map(|(at, word)| {
+            let behind = &text[at + word.len()..];
+            let mut chars = behind.chars();
+            let is_version = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
+            chars
+                .next()
+                .filter(|&dot| dot != '\n')
+                .and_then(|_| take(chars.as_str(), is_version))
+                .and_then(|(version, rest)| tarsum_behind_version(version, rest))
+                .or_else(|| tarsum_behind_version("", behind))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_tarsum_is_found_among_many_beginnings(
+            parts in vec(select(vec!["tarsum", "+", ":", ".", "a1", "A", "é", "\n"]), 0..24)
+        ) {
+            let text = parts.concat();
+            prop_assert_eq!(find_tarsum(&text), find_by_definition(&text));
+        }
+    }
+
+    /// By the square of the length these would take hours.
+    #[test]
+    fn the_time_grows_with_the_length_whatever_the_text_repeats() {
+        for pattern in [
+            "tarsum",
+            "tarsum+",
+            "tarsum.",
+            "tarsum.1+a",
+            "tarsum+tarsumtarsum",
+        ] {
+            let text = pattern.repeat(1 << 18);
+            assert_eq!(find_tarsum(&text), None, "{pattern}");
+            let text = text + "tarsum+a:b";
+            assert!(find_tarsum(&text).is_some(), "{pattern}");
+        }
     }
 
     #[test]

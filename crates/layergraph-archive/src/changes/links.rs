@@ -4,16 +4,12 @@
 //! file from its other names there, so a file's names are stated all together or not at all.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use layergraph_fs::{FileKind, Metadata};
 
 /// An inode.
 type Id = (u64, u64);
-
-fn id(metadata: &Metadata) -> Id {
-    (metadata.filesystem, metadata.inode)
-}
 
 /// The names of the upper tree's files that have more than one, here or below.
 #[derive(Debug, Default)]
@@ -42,16 +38,14 @@ impl LinkGroups {
     }
 
     /// Takes note of a name whose object is, by itself, as in the lower tree.
-    pub(super) fn unchanged(&mut self, path: &Path, upper: &Metadata, lower: &Metadata) {
+    pub(super) fn unchanged(&mut self, path: PathBuf, upper: &Metadata, lower: &Metadata) {
         if upper.links > 1 || lower.links > 1 {
-            self.group(upper)
-                .unchanged
-                .push((path.to_owned(), id(lower)));
+            self.group(upper).unchanged.push((path, lower.id()));
         }
     }
 
     fn group(&mut self, upper: &Metadata) -> &mut Group {
-        let id = id(upper);
+        let id = upper.id();
         self.groups.entry(id).or_insert_with(|| {
             self.order.push(id);
             Group {
@@ -63,22 +57,24 @@ impl LinkGroups {
 
     /// Returns the names, with the size of their file, that have to be stated although nothing
     /// about them but their fellows changed.
-    pub(super) fn drawn_along(&self) -> impl Iterator<Item = (PathBuf, u64)> {
+    pub(super) fn into_drawn_along(mut self) -> Vec<(PathBuf, u64)> {
         // Which upper file keeps the names of a lower one: the first that keeps any.
         let mut kept: HashMap<Id, Id> = HashMap::new();
         let mut drawn = Vec::new();
-        for upper in &self.order {
-            let group = &self.groups[upper];
+        for upper in self.order {
+            let Some(group) = self.groups.remove(&upper) else {
+                continue;
+            };
             let mut lower_ids = group.unchanged.iter().map(|(_, lower)| *lower);
             let Some(first) = lower_ids.next() else {
                 continue;
             };
             let parted = lower_ids.any(|lower| lower != first);
-            if group.changed || parted || *kept.entry(first).or_insert(*upper) != *upper {
-                let paths = group.unchanged.iter().map(|(path, _)| path.clone());
+            if group.changed || parted || *kept.entry(first).or_insert(upper) != upper {
+                let paths = group.unchanged.into_iter().map(|(path, _)| path);
                 drawn.extend(paths.map(|path| (path, group.size)));
             }
         }
-        drawn.into_iter()
+        drawn
     }
 }

@@ -75,6 +75,11 @@ pub fn decode<R: Read>(input: R, options: &DecodeOptions) -> io::Result<Decoder<
 /// may return less than asked for, and returns `Ok(0)` only at the true end. It is never
 /// interrupted: [`io::ErrorKind::Interrupted`] of the input is tried again. Other errors of the
 /// input lose nothing, reading may go on after them; a [`CodecError`] is final.
+///
+/// A read takes as much input as the next byte of output needs. Padding and members without content
+/// have none, so an endless input of those keeps one read busy for ever, whatever
+/// [`DecodeOptions::output`] says. Whoever takes input from others that need not end bounds it
+/// ([`Read::take`]) or fails from within it.
 pub struct Decoder<R> {
     codec: Codec,
     input: Input<R>,

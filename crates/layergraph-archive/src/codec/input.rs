@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 
+use crate::uninterrupted::read_uninterrupted;
+
 /// Size of the pieces in which the input is read.
 pub(super) const PIECE: usize = 128 << 10;
 
@@ -85,14 +87,5 @@ impl<R: Read> Input<R> {
         let count = self.peek(1)?.read(output)?;
         self.consume(count);
         Ok(count)
-    }
-}
-
-fn read_uninterrupted(input: &mut impl Read, output: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match input.read(output) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            result => return result,
-        }
     }
 }

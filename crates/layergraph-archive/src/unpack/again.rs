@@ -7,17 +7,20 @@
 //!
 //! What is written was made by this unpacking, and is reached by the handle it was made with: no
 //! name is opened for writing (R7). Nobody gets to see or change what a new file would keep from
-//! him, because owner and mode are the same before and after; where they are not, or there is
-//! anything more to it (set-uid, attributes, a second name), a new file it is.
+//! him, because owner, mode and attributes are the same before and after; where they are not, or
+//! there is anything more to it (set-uid, attributes of the layer's, a second name), a new file it
+//! is.
 
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
-use layergraph_fs::{FileKind, NewFile};
+use layergraph_fs::{Device, FileKind, NewFile};
 use layergraph_tar::{Kind, Member};
 
 use super::directories::{ObjectId, Stated};
 use super::{Parent, UnpackError, Unpacker};
 use crate::Ownership;
+use crate::attributes::is_host_label;
 
 /// The file that the last entry made.
 pub(super) struct LastFile {
@@ -48,7 +51,7 @@ impl LastFile {
 impl Unpacker<'_> {
     /// Returns the file that the last entry made, empty, if the entry at hand is for it and the
     /// file will do.
-    pub(super) fn last_file(
+    pub(super) fn reusable_file(
         &mut self,
         member: &Member,
         parent: &Parent,
@@ -74,6 +77,7 @@ impl Unpacker<'_> {
             || now.links != 1
             || now.mode != self.disk_mode(stated.mode, FileKind::File)
             || !is_ours
+            || !self.has_own_xattrs(parent, name, stated)?
         {
             return Ok(None);
         }
@@ -81,5 +85,24 @@ impl Unpacker<'_> {
         file.set_size(0)?;
         file.seek(0)?;
         Ok(Some(file))
+    }
+
+    /// Returns whether a file has the attributes that it was given, and those of the host.
+    fn has_own_xattrs(
+        &self,
+        parent: &Parent,
+        name: &OsStr,
+        stated: &Stated,
+    ) -> Result<bool, UnpackError> {
+        let mut now = parent.dir.xattrs(name)?;
+        now.retain(|(key, _)| !is_host_label(key.as_bytes()));
+        let own = self.disk_xattrs(stated, FileKind::File, Device::default());
+        let own = own
+            .iter()
+            .map(|(key, value)| (OsStr::from_bytes(key), value));
+        Ok(now
+            .iter()
+            .map(|(key, value)| (key.as_os_str(), value))
+            .eq(own))
     }
 }

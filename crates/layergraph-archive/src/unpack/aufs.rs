@@ -1,16 +1,17 @@
 //! Hard links as AUFS wrote them: the content under `.wh..wh.plnk/`, the names as links to it.
 //!
-//! The content is kept in a directory of that name until the end of the layer. The name cannot meet
-//! anything of the layer's, since a layer has no object whose name begins so.
+//! The files are kept in a directory of that name until the end of the layer, and the links to one
+//! are further names of it. The directory's name cannot meet anything of the layer's, since a layer
+//! has no object whose name begins so.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use layergraph_fs::FileKind;
 use layergraph_tar::{Kind, Member};
 
-use super::directories::{ObjectId, Stated};
 use super::{Archive, Parent, UnpackError, Unpacker, shown};
 
 const LINKS: &str = ".wh..wh.plnk";
@@ -31,8 +32,8 @@ impl Unpacker<'_> {
             .map_err(|error| error.about(member))
     }
 
-    /// Makes a file that is a link to a kept one: a copy, with what was said of the kept one.
-    pub(super) fn copy_aufs_link(
+    /// Gives a kept file the name of a link to it.
+    pub(super) fn aufs_link(
         &mut self,
         member: &Member,
         parent: &Parent,
@@ -53,8 +54,7 @@ impl Unpacker<'_> {
             return Err(missing());
         }
         self.clear(parent, name)?;
-        layergraph_fs::copy_tree(&from.dir, kept, &parent.dir, name)?;
-        Ok(())
+        Ok(parent.dir.make_hard_link(name, &from.dir, kept)?)
     }
 
     fn aufs_directory(&mut self) -> Result<Parent, UnpackError> {
@@ -64,16 +64,11 @@ impl Unpacker<'_> {
             let root = self.enter(Arc::clone(&top))?;
             // The original left an empty directory of this name behind.
             self.clear(&root, name)?;
-            top.make_dir(name, 0o700)?;
+            let id = Self::new_directory(&root, name)?;
             self.aufs_links = true;
-            let made = top.metadata(name)?;
-            let stated = Stated::implied();
-            self.directories.insert_fresh(
-                ObjectId::from(&made),
-                LINKS.as_bytes(),
-                made.modified,
-                stated,
-            )?;
+            let modified = SystemTime::UNIX_EPOCH;
+            self.directories
+                .insert_fresh(id, LINKS.as_bytes(), modified, None)?;
         }
         self.enter(Arc::new(top.open_dir(name)?))
     }

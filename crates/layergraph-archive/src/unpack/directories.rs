@@ -42,6 +42,8 @@ pub(crate) struct Directory {
     pub(crate) made: bool,
     /// When it was last modified, to be said at the end.
     pub(crate) modified: SystemTime,
+    /// Whether only entries in it say that it is there: then its time is that of the newest.
+    pub(crate) implied: bool,
     /// What the layer says of it; nothing for a directory that only entries of the layer are in.
     pub(crate) stated: Option<Stated>,
 }
@@ -78,14 +80,22 @@ impl From<&Member> for Stated {
     }
 }
 
+/// Where an object comes from that a directory of the layers below has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Origin {
+    Made,
+    Parted,
+}
+
 /// All directories of one unpacking.
 #[derive(Debug)]
 pub(crate) struct Directories {
     records: Records,
     /// The numbers of the records, each more by one than the record's, since zero is none.
     numbers: Table<u32>,
-    /// A hash of the directory and the name of each object made in a directory that is not fresh.
-    made: Table<u64>,
+    /// A hash of the directory and the name of each object made, or parted from the layers below,
+    /// in a directory that is not fresh.
+    names: Table<u64>,
     /// The keys of the hashes are random, so that no layer can be made to collide.
     keys: RandomState,
     /// How many bytes all this may take.
@@ -97,7 +107,7 @@ impl Directories {
         Directories {
             records: Records::default(),
             numbers: Table::new(),
-            made: Table::new(),
+            names: Table::new(),
             keys: RandomState::new(),
             // Places among the names are counted in 32 bits.
             limit: limit.min(u32::MAX as usize),
@@ -106,7 +116,7 @@ impl Directories {
 
     /// Returns how many bytes the records take.
     fn bytes(&self) -> usize {
-        self.records.bytes() + self.numbers.bytes() + self.made.bytes()
+        self.records.bytes() + self.numbers.bytes() + self.names.bytes()
     }
 
     /// Refuses what would take more than the limit, for the sake of `path`.
@@ -149,13 +159,13 @@ impl Directories {
         self.is(id, Fact::Stated)
     }
 
-    /// Records a directory that the layer made.
+    /// Records a directory that the layer made; without a statement only entries in it imply it.
     pub(crate) fn insert_fresh(
         &mut self,
         id: ObjectId,
         path: &[u8],
         modified: SystemTime,
-        stated: Stated,
+        stated: Option<Stated>,
     ) -> Result<(), UnpackError> {
         let number = match self.number(id) {
             // An inode of a directory that was removed.
@@ -170,7 +180,10 @@ impl Directories {
         self.records.add_fact(number, Fact::Made);
         self.records.add_fact(number, Fact::Fresh);
         self.records.used(number);
-        self.state(id, stated)
+        match stated {
+            Some(stated) => self.state(id, stated),
+            None => self.imply(id),
+        }
     }
 
     /// Records a directory that was there before with the time it has now, unless it is known.
@@ -235,6 +248,14 @@ impl Directories {
         Ok(())
     }
 
+    fn imply(&mut self, id: ObjectId) -> Result<(), UnpackError> {
+        self.state(id, Stated::implied())?;
+        if let Some(number) = self.number(id) {
+            self.records.add_fact(number, Fact::Implied);
+        }
+        Ok(())
+    }
+
     /// Records that a directory that is known holds nothing of the layers below any more.
     pub(crate) fn emptied(&mut self, id: ObjectId) {
         if let Some(number) = self.number(id) {
@@ -249,29 +270,61 @@ impl Directories {
         if self.is_stated(id) {
             return Ok(());
         }
-        self.state(id, Stated::implied())
+        self.imply(id)
     }
 
     /// Records that the layer made the object `name` in a directory.
-    pub(crate) fn made(&mut self, directory: ObjectId, name: &[u8]) -> Result<(), UnpackError> {
-        if self.has_made(directory, name) {
-            return Ok(());
-        }
-        let hash = self.hash(directory, name);
-        self.reserve(self.made.growth(hash), || name.to_vec())?;
-        self.made.insert(hash, hash, |hash| hash);
-        Ok(())
+    pub(crate) fn insert_object(
+        &mut self,
+        directory: ObjectId,
+        name: &[u8],
+    ) -> Result<(), UnpackError> {
+        self.insert_name(directory, name, Origin::Made)
     }
 
     /// Returns whether the layer made the object `name` in a directory.
-    pub(crate) fn has_made(&self, directory: ObjectId, name: &[u8]) -> bool {
-        let hash = self.hash(directory, name);
-        self.is_fresh(directory) || self.made.find(hash, |other| other == hash).is_some()
+    pub(crate) fn has_object(&self, directory: ObjectId, name: &[u8]) -> bool {
+        self.is_fresh(directory) || self.has_name(directory, name, Origin::Made)
     }
 
-    fn hash(&self, directory: ObjectId, name: &[u8]) -> u64 {
+    /// Records that the object `name` in a directory is a copy of the one below, to which the layer
+    /// has a hard link.
+    pub(crate) fn insert_parted(
+        &mut self,
+        directory: ObjectId,
+        name: &[u8],
+    ) -> Result<(), UnpackError> {
+        self.insert_name(directory, name, Origin::Parted)
+    }
+
+    /// Returns whether the object `name` in a directory is such a copy.
+    pub(crate) fn has_parted(&self, directory: ObjectId, name: &[u8]) -> bool {
+        self.has_name(directory, name, Origin::Parted)
+    }
+
+    fn insert_name(
+        &mut self,
+        directory: ObjectId,
+        name: &[u8],
+        origin: Origin,
+    ) -> Result<(), UnpackError> {
+        if self.is_fresh(directory) || self.has_name(directory, name, origin) {
+            return Ok(());
+        }
+        let hash = self.hash(directory, name, origin);
+        self.reserve(self.names.growth(hash), || name.to_vec())?;
+        self.names.insert(hash, hash, |hash| hash);
+        Ok(())
+    }
+
+    fn has_name(&self, directory: ObjectId, name: &[u8], origin: Origin) -> bool {
+        let hash = self.hash(directory, name, origin);
+        self.names.find(hash, |other| other == hash).is_some()
+    }
+
+    fn hash(&self, directory: ObjectId, name: &[u8], origin: Origin) -> u64 {
         // Zero stands for a vacant place.
-        self.keys.hash_one((directory, name)).max(1)
+        self.keys.hash_one((directory, name, origin)).max(1)
     }
 
     /// Gives up all records, each directory before those above it.
@@ -279,11 +332,11 @@ impl Directories {
         let Directories {
             records,
             numbers,
-            made,
+            names,
             ..
         } = self;
         // They make room for the order.
-        drop((numbers, made));
+        drop((numbers, names));
         let order = records.deepest_first().into_iter();
         order.map(move |number| (records.id(number), records.directory(number)))
     }

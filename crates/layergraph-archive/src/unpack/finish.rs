@@ -8,6 +8,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use layergraph_fs::{Device, Dir, FileKind, FsError};
 
@@ -39,6 +40,10 @@ impl Unpacker<'_> {
             return Ok(());
         };
         let here = OsStr::new(".");
+        let mut modified = directory.modified;
+        if directory.implied {
+            modified = newest(&dir)?.unwrap_or(modified);
+        }
         if let Some(stated) = &directory.stated {
             let now = dir.metadata_here()?;
             if self.options.ownership == Ownership::Preserve
@@ -57,7 +62,7 @@ impl Unpacker<'_> {
             }
             dir.set_mode(here, mode)?;
         }
-        Ok(dir.set_times(here, None, Some(directory.modified))?)
+        Ok(dir.set_times(here, None, Some(modified))?)
     }
 
     /// Opens a directory again, unless a later entry removed it or put something else in its place.
@@ -70,6 +75,20 @@ impl Unpacker<'_> {
         let is_same = ObjectId::from(&dir.metadata_here()?) == id;
         Ok(is_same.then_some(dir))
     }
+}
+
+/// Returns the time of the newest object in a directory.
+///
+/// This is the time of a directory that only its entries imply, because it does not depend on their
+/// order, nor on whether a whiteout for what was there before came first.
+fn newest(dir: &Dir) -> Result<Option<SystemTime>, FsError> {
+    let mut newest = None;
+    dir.each_entry(|name, _| {
+        // One that somebody has removed meanwhile does not count.
+        newest = newest.max(dir.find(name)?.map(|metadata| metadata.modified));
+        Ok::<(), FsError>(())
+    })?;
+    Ok(newest)
 }
 
 /// Makes `wanted` the extended attributes of a directory, apart from the host's labels.

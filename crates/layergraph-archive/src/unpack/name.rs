@@ -89,6 +89,13 @@ impl EntryName {
     }
 }
 
+const TOO_LONG: &str = "the path is longer than 4095 bytes";
+
+/// Returns the name of what is meant by a component, which may be a sign for it.
+fn named(component: &[u8]) -> &[u8] {
+    component.strip_prefix(WHITEOUT_PREFIX).unwrap_or(component)
+}
+
 /// Returns the components of a path below the root, with `.` and `..` resolved by text.
 ///
 /// As in `chroot(2)`, a path starts at the root with or without a slash, and `..` stops there.
@@ -97,8 +104,9 @@ fn clean<'a>(path: &'a [u8], limits: &Limits) -> Result<Vec<&'a [u8]>, UnpackErr
         path: super::shown(path),
         reason,
     };
-    if path.len() > MAX_PATH {
-        return Err(refuse("the path is longer than 4095 bytes"));
+    // Before anything is made of a path of a mebibyte.
+    if path.len() > MAX_PATH + OPAQUE_MARKER.len() + 1 {
+        return Err(refuse(TOO_LONG));
     }
     let mut components = Vec::new();
     for component in path.split(|&byte| byte == b'/') {
@@ -107,12 +115,20 @@ fn clean<'a>(path: &'a [u8], limits: &Limits) -> Result<Vec<&'a [u8]>, UnpackErr
             b".." => {
                 components.pop();
             }
-            _ if component.len() > MAX_NAME => {
+            _ if named(component).len() > MAX_NAME => {
                 return Err(refuse("a name in it is longer than 255 bytes"));
             }
             _ if component.contains(&0) => return Err(refuse("it has a NUL byte in it")),
             _ => components.push(component),
         }
+    }
+    // A sign is no file: what it is for has to have room.
+    let sign = components.last().map_or(0, |&last| match last {
+        OPAQUE_MARKER => last.len() + 1,
+        _ => last.len() - named(last).len(),
+    });
+    if path.len() > MAX_PATH + sign {
+        return Err(refuse(TOO_LONG));
     }
     if components.len() > limits.depth {
         return Err(UnpackError::Limit {
@@ -209,5 +225,26 @@ mod tests {
             Err(UnpackError::Limit { .. })
         ));
         assert!(read(&"n".repeat(255)).is_ok());
+    }
+
+    #[test]
+    fn r44_a_sign_may_be_longer_than_a_file_by_what_makes_it_one() {
+        for (length, is_good) in [(255, true), (256, false)] {
+            let name = "n".repeat(length);
+            assert_eq!(read(&format!(".wh.{name}")).is_ok(), is_good);
+            assert_eq!(read(&name).is_ok(), is_good);
+        }
+        let names = format!("{}/", "d".repeat(200)).repeat(21);
+        for (length, is_good) in [(4095, true), (4096, false)] {
+            let directory = &names[..length - 2];
+            for path in [
+                format!("{directory}/f"),
+                format!("{directory}/.wh.f"),
+                format!("{directory}/f/.wh..wh..opq"),
+            ] {
+                let read = read(&path);
+                assert_eq!(read.is_ok(), is_good, "{read:?}");
+            }
+        }
     }
 }

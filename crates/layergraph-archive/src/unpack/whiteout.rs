@@ -3,15 +3,27 @@
 //! They remove what was there before the layer and nothing that the layer itself has made,
 //! wherever among its entries they stand. A directory that has been stripped is fresh from then on,
 //! so that a further sign for it costs nothing.
+//!
+//! What may be removed is any tree: however deep and wide it is, few handles and little memory
+//! suffice. Nothing behind a mount point is removed.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use layergraph_fs::{Dir, FileKind, FsError, Metadata};
+use layergraph_fs::{Dir, FileKind, FsError, Left, Metadata, Trail};
 
 use super::directories::ObjectId;
+use super::object::not_made;
 use super::{Parent, UnpackError, Unpacker};
+
+/// How many bytes the names of directories may take that are still to be stripped, of all levels;
+/// a level may have a few in any case.
+const PENDING: usize = 1 << 20;
+const PENDING_OF_LEVEL: usize = 4 << 10;
+
+/// How often one directory is listed to its end while somebody else fills it.
+const ATTEMPTS: u32 = 64;
 
 impl Unpacker<'_> {
     /// Removes `name` of the layers below from a directory.
@@ -28,7 +40,7 @@ impl Unpacker<'_> {
             return Ok(());
         }
         if metadata.kind != FileKind::Directory {
-            if !self.directories.has_made(parent.id, name) {
+            if !self.directories.has_object(parent.id, name) {
                 self.remove(&parent, file_name, &metadata)?;
             }
             return Ok(());
@@ -46,10 +58,10 @@ impl Unpacker<'_> {
         if self.is_ours(id) {
             return Ok(());
         }
-        let dir = Arc::new(parent.dir.open_dir(name)?);
-        let has_entries = self.strip(&dir)?;
+        let dir = parent.dir.open_dir_on_mount(name)?;
+        let path = self.path_of(&parent.dir, name);
+        let has_entries = self.strip(&dir, path.clone())?;
         if has_entries || self.directories.is_stated(id) {
-            let path = self.path_of(&parent.dir, name);
             self.directories.touch(&path, metadata)?;
             self.directories.renewed(id)?;
         } else {
@@ -75,14 +87,32 @@ impl Unpacker<'_> {
         if self.directories.is_fresh(parent.id) {
             return Ok(());
         }
-        self.strip(&dir)?;
+        let path = self.path_of(&dir, OsStr::new(""));
+        self.check_mount(&parent, &path)?;
+        self.strip(&dir, path)?;
         self.forget();
         self.directories.emptied(parent.id);
         Ok(())
     }
 
+    /// Refuses a directory on which something is mounted, unless it is the root.
+    fn check_mount(&mut self, directory: &Parent, path: &[u8]) -> Result<(), FsError> {
+        let (above, name) = match path.iter().rposition(|&byte| byte == b'/') {
+            Some(slash) => (&path[..slash], &path[slash + 1..]),
+            None if path.is_empty() => return Ok(()),
+            None => (&b""[..], path),
+        };
+        let above = self.root.directory(above)?;
+        let name = OsStr::from_bytes(name);
+        let found = above.open_dir_on_mount(name)?.metadata_here()?;
+        if ObjectId::from(&found) != directory.id {
+            return Err(not_made(&above, name));
+        }
+        Ok(())
+    }
+
     /// Opens a directory if it is there: a sign for what is not there has nothing to remove.
-    fn existing(&mut self, path: &[u8]) -> Result<Option<Arc<Dir>>, FsError> {
+    pub(super) fn existing(&mut self, path: &[u8]) -> Result<Option<Arc<Dir>>, FsError> {
         match self.root.directory(path) {
             Ok(dir) => Ok(Some(dir)),
             Err(error) if error.leads_nowhere() => Ok(None),
@@ -90,71 +120,153 @@ impl Unpacker<'_> {
         }
     }
 
-    /// Removes from a directory what the layers below left in it. Returns whether anything stays.
-    fn strip(&mut self, top: &Arc<Dir>) -> Result<bool, UnpackError> {
-        let mut levels = vec![Level::open(Arc::clone(top), OsString::new())?];
+    /// Removes from the directory at `path` what the layers below left in it. Returns whether
+    /// anything stays.
+    fn strip(&mut self, top: &Dir, mut path: Vec<u8>) -> Result<bool, UnpackError> {
+        let mut trail = Trail::new(top.try_clone()?, Level::of(top)?);
+        let mut pending = 0;
         loop {
-            let level = levels.last_mut().expect("the first level returns");
-            let Some(name) = level.names.pop() else {
-                let done = levels.pop().expect("it was just there");
-                let Some(above) = levels.last_mut() else {
-                    return Ok(done.keeps);
-                };
-                above.keeps |= self.leave(&above.dir, &done)?;
-                continue;
-            };
-            let metadata = level.dir.metadata(&name)?;
-            if metadata.kind == FileKind::Directory {
-                if self.is_ours(ObjectId::from(&metadata)) {
-                    level.keeps = true;
-                } else {
-                    let below = Arc::new(level.dir.open_dir(&name)?);
-                    levels.push(Level::open(below, name)?);
-                }
-            } else if self.directories.has_made(level.id, name.as_bytes()) {
-                level.keeps = true;
+            if let Some(name) = trail.state().pending.pop() {
+                pending -= cost(&name);
+                let dir = trail.here().open_dir_on_mount(&name)?;
+                let level = Level::of(&dir)?;
+                push(&mut path, &name);
+                trail.enter(name, dir, level)?;
+            } else if !trail.state().is_done {
+                let room = (PENDING.saturating_sub(pending) / 2).max(PENDING_OF_LEVEL);
+                let id = trail.state().id;
+                let pass = self.sift(trail.here(), id, room)?;
+                pending += pass.pending.iter().map(|name| cost(name)).sum::<usize>();
+                trail.state().add(pass);
+            } else if let Some(left) = trail.leave()? {
+                let stays = self.leave(trail.here(), &left, &path)?;
+                trail.state().keeps |= stays;
+                path.truncate(path.len().saturating_sub(left.name.len() + 1));
             } else {
-                level.dir.remove_file(&name)?;
+                return Ok(trail.state().keeps);
             }
         }
     }
 
+    /// Goes once through a directory, and removes from it what is no directory and not the
+    /// layer's. Ends before that if there are more directories to be stripped than there is room
+    /// for.
+    fn sift(&self, dir: &Dir, id: ObjectId, room: usize) -> Result<Pass, UnpackError> {
+        let mut pass = Pass::default();
+        let mut taken = 0;
+        let listed = dir.each_entry(|name, kind| {
+            let found = match kind {
+                Some(kind) if kind != FileKind::Directory => None,
+                _ => Some(dir.metadata(name)?),
+            };
+            match found.filter(|found| found.kind == FileKind::Directory) {
+                Some(found) if self.is_ours(ObjectId::from(&found)) => pass.keeps = true,
+                Some(_) => {
+                    taken += cost(name);
+                    pass.pending.push(name.to_owned());
+                    if taken >= room {
+                        return Err(Stop::Full);
+                    }
+                }
+                None if self.directories.has_object(id, name.as_bytes()) => pass.keeps = true,
+                None => {
+                    dir.remove_file(name)?;
+                    pass.has_removed = true;
+                }
+            }
+            Ok(())
+        });
+        match listed {
+            Ok(()) => pass.is_whole = true,
+            Err(Stop::Full) => {}
+            Err(Stop::Failed(error)) => return Err(error.into()),
+        }
+        Ok(pass)
+    }
+
     /// Ends the stripping of a directory below: it goes, or is fresh. Returns whether it stays.
-    fn leave(&mut self, above: &Dir, done: &Level) -> Result<bool, UnpackError> {
-        if !done.keeps && !self.directories.is_stated(done.id) {
-            above.remove_dir(&done.name)?;
+    fn leave(&mut self, above: &Dir, left: &Left<Level>, path: &[u8]) -> Result<bool, UnpackError> {
+        let Level { id, keeps, .. } = left.state;
+        if !keeps && !self.directories.is_stated(id) {
+            above.remove_dir(&left.name)?;
             return Ok(false);
         }
-        let path = self.path_of(&done.dir, OsStr::new(""));
-        let metadata = done.dir.metadata_here()?;
-        self.directories.touch(&path, &metadata)?;
-        self.directories.renewed(done.id)?;
+        self.directories.touch(path, &left.dir.metadata_here()?)?;
+        self.directories.renewed(id)?;
         Ok(true)
     }
 }
 
 /// A directory while it is stripped.
 struct Level {
-    dir: Arc<Dir>,
     id: ObjectId,
-    /// What it is called in the directory above.
-    name: OsString,
-    /// What is still to be looked at.
-    names: Vec<OsString>,
+    /// The directories in it that are still to be stripped, as far as they are known.
+    pending: Vec<OsString>,
     /// Whether it holds something of this layer.
     keeps: bool,
+    /// How often it was listed to its end.
+    passes: u32,
+    is_done: bool,
+}
+
+/// What came of going through a directory once.
+#[derive(Default)]
+struct Pass {
+    pending: Vec<OsString>,
+    keeps: bool,
+    has_removed: bool,
+    /// Whether the listing came to its end.
+    is_whole: bool,
+}
+
+/// Why a listing ended.
+enum Stop {
+    Full,
+    Failed(FsError),
+}
+
+impl From<FsError> for Stop {
+    fn from(error: FsError) -> Stop {
+        Stop::Failed(error)
+    }
 }
 
 impl Level {
-    fn open(dir: Arc<Dir>, name: OsString) -> Result<Level, FsError> {
-        let id = ObjectId::from(&dir.metadata_here()?);
-        let names = dir.entries()?.into_iter().map(|entry| entry.name).collect();
+    fn of(dir: &Dir) -> Result<Level, FsError> {
         Ok(Level {
-            dir,
-            id,
-            name,
-            names,
+            id: ObjectId::from(&dir.metadata_here()?),
+            pending: Vec::new(),
             keeps: false,
+            passes: 0,
+            is_done: false,
         })
     }
+
+    /// Takes up what came of a pass. The last one finds nothing to remove: a file system may leave
+    /// out entries while others are removed.
+    fn add(&mut self, pass: Pass) {
+        let Pass {
+            pending,
+            keeps,
+            has_removed,
+            is_whole,
+        } = pass;
+        self.passes += u32::from(is_whole);
+        let found_nothing = pending.is_empty() && !has_removed;
+        self.is_done = is_whole && (found_nothing || self.passes == ATTEMPTS);
+        self.keeps |= keeps;
+        self.pending = pending;
+    }
+}
+
+/// How many bytes a name takes in a list, with what the allocator adds.
+fn cost(name: &OsStr) -> usize {
+    size_of::<OsString>() + name.len().max(16) + 16
+}
+
+fn push(path: &mut Vec<u8>, name: &OsStr) {
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend(name.as_bytes());
 }

@@ -70,7 +70,10 @@ impl Dialect {
         match metadata.kind {
             _ if self == Dialect::Plain => Ok(false),
             FileKind::CharDevice => Ok(metadata.device == Device::default()),
-            // The form for file systems without devices, since Linux 6.7.
+            // The form for file systems without devices, since Linux 6.7. A directory with such
+            // whiteouts is to be marked by an attribute `opaque` of `x`, so that listing it omits
+            // them. But each lookup tests the file itself (`ovl_path_is_whiteout`), marked or not,
+            // in every layer: there is no object of that name, and what is below is hidden.
             FileKind::File if metadata.size == 0 => Ok(self.sign(dir, name, "whiteout")?.is_some()),
             _ => Ok(false),
         }

@@ -416,6 +416,65 @@ fn r25_no_flipped_bit_gives_other_content() -> Result {
     Ok(())
 }
 
+/// A stream of 14 bytes, as `bzip2` makes it of nothing.
+fn empty_bzip2_stream(level: u8) -> Vec<u8> {
+    let mut stream = vec![b'B', b'Z', b'h', level];
+    stream.extend([0x17, 0x72, 0x45, 0x38, 0x50, 0x90, 0, 0, 0, 0]);
+    stream
+}
+
+#[test]
+fn a_bzip2_stream_without_content_takes_no_decoder() -> Result {
+    require!(program "bzip2");
+    if !is_built(Codec::Bzip2) {
+        return Ok(());
+    }
+    assert_eq!(pack("bzip2", &["-1"], b"")?, empty_bzip2_stream(b'1'));
+    let many = empty_bzip2_stream(b'9').repeat(100_000);
+    let mut decoder = decode(&many[..], &DecodeOptions::default())?;
+    assert_eq!(
+        decoder.memory_needed()?,
+        0,
+        "nothing was decoded to the end"
+    );
+    assert_eq!(decoder.read(&mut [0])?, 0);
+
+    let content = pack("bzip2", &[], b"content")?;
+    let mixed = [&many[..42], &content, &many[..28], &content, &many[..14]].concat();
+    assert_eq!(unpack(&mixed)?, b"contentcontent");
+    Ok(())
+}
+
+#[test]
+fn r25_a_bzip2_stream_that_is_nearly_without_content_is_refused() {
+    if !is_built(Codec::Bzip2) {
+        return;
+    }
+    for level in [b'0', b':', 0] {
+        let packed = empty_bzip2_stream(level);
+        let error = unpack(&packed).expect_err("no level");
+        assert!(matches!(codec_error(&error), CodecError::Damaged { .. }));
+    }
+    let packed = empty_bzip2_stream(b'9').repeat(2);
+    for at in 4..14 {
+        for bit in 0..8 {
+            let mut packed = packed.clone();
+            packed[at] ^= 1 << bit;
+            let error = unpack(&packed).expect_err("a flipped bit");
+            let is_bad = matches!(
+                codec_error(&error),
+                CodecError::Damaged { .. } | CodecError::Truncated { .. }
+            );
+            assert!(is_bad, "byte {at}, bit {bit}: {error}");
+        }
+    }
+    for length in (3..14).chain(17..28) {
+        let error = unpack(&packed[..length]).expect_err("cut off");
+        let is_cut = matches!(codec_error(&error), CodecError::Truncated { .. });
+        assert!(is_cut, "{length}: {error}");
+    }
+}
+
 #[test]
 fn sizes_of_reads_make_no_difference() -> Result {
     require!(program "gzip", "bzip2", "xz", "zstd");

@@ -1,8 +1,12 @@
 //! What the crate promises, tried on real trees and real archives.
 
+mod atomic;
 mod codec;
+mod deep;
 mod laws;
 mod model;
+mod moments;
+mod packing;
 mod reference_layers;
 mod reference_unpack;
 mod refusals;

@@ -1,17 +1,23 @@
 //! Unpacking against a model: what the image-spec says of a layer, in memory and without haste.
 //!
 //! The model first removes from the layers below whatever a whiteout or opaque marker names, then
-//! makes the entries in their order. Unpacking meets signs and entries mixed.
+//! makes the entries in their order. Unpacking meets signs and entries mixed. Only what a stream
+//! cannot know is so in the model, too: that a later sign makes room for an entry, or removes what
+//! a hard link names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use layergraph_archive::UnpackError;
+use layergraph_fs::FileKind;
 use layergraph_tar::{Kind, NewMember};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use tempfile::TempDir;
 
-use crate::support::{Layer, apply_roots, listing_of, tree};
+use crate::support::{Layer, apply_roots, listing_of, moment, open, tree};
 
 #[derive(Debug, Clone)]
 enum Entry {
@@ -39,6 +45,8 @@ struct Tree {
     inodes: Vec<(&'static str, u32)>,
     /// What the layer has made.
     made: BTreeSet<String>,
+    /// What is below and was copied for a hard link of the layer's: the inode of the copy.
+    parted: BTreeMap<String, usize>,
 }
 
 /// Why an entry cannot be made.
@@ -49,7 +57,9 @@ struct NoRoom(String);
 
 impl Tree {
     fn apply(&mut self, entries: &[Entry]) -> Result<(), Refused> {
-        self.made.clear();
+        let mut stream = self.clone();
+        stream.begin();
+        self.begin();
         for entry in entries {
             match entry {
                 Entry::Whiteout(path) => self.remove(path),
@@ -57,7 +67,26 @@ impl Tree {
                 _ => {}
             }
         }
-        entries.iter().try_for_each(|entry| self.make(entry))
+        for entry in entries {
+            // What a link names may be there only until a sign is met.
+            if let Entry::Link(_, target) = entry
+                && !self.objects.contains_key(target)
+                && !self.parted.contains_key(target)
+                && let Some(Object::File(inode)) = stream.objects.get(target)
+            {
+                self.inodes.push(stream.inodes[*inode]);
+                self.parted.insert(target.clone(), self.inodes.len() - 1);
+            }
+            stream.step(entry)?;
+            self.make(entry)?;
+        }
+        Ok(())
+    }
+
+    /// Begins a layer.
+    fn begin(&mut self) {
+        self.made.clear();
+        self.parted.clear();
     }
 
     fn remove(&mut self, path: &str) {
@@ -98,24 +127,42 @@ impl Tree {
 
     fn link(&mut self, path: &str, target: &str) -> Result<(), Refused> {
         self.parents(path)?;
-        let Some(Object::File(inode)) = self.objects.get(target) else {
-            return Err(Refused);
-        };
         if path == target {
             return Err(Refused);
         }
-        let mut inode = *inode;
-        if !self.made.contains(target) {
-            self.inodes.push(self.inodes[inode]);
-            inode = self.inodes.len() - 1;
-            self.put(target, Object::File(inode));
-        }
+        let is_there = self.objects.contains_key(target);
+        let inode = match self.objects.get(target) {
+            Some(Object::File(inode)) if self.made.contains(target) => *inode,
+            Some(Object::File(inode)) => {
+                if let Some(inode) = self.parted.get(target) {
+                    *inode
+                } else {
+                    self.inodes.push(self.inodes[*inode]);
+                    let inode = self.inodes.len() - 1;
+                    self.parted.insert(target.to_owned(), inode);
+                    self.objects.insert(target.to_owned(), Object::File(inode));
+                    inode
+                }
+            }
+            Some(_) => return Err(Refused),
+            None => *self.parted.get(target).ok_or(Refused)?,
+        };
         self.remove(path);
-        if !self.objects.contains_key(target) {
+        if is_there && !self.objects.contains_key(target) {
             return Err(Refused);
         }
         self.inodes[inode].1 = 0o644;
         self.put(path, Object::File(inode));
+        Ok(())
+    }
+
+    /// Does what an entry says when a stream meets it.
+    fn step(&mut self, entry: &Entry) -> Result<(), Refused> {
+        match entry {
+            Entry::Whiteout(path) => self.hide(path, true),
+            Entry::Opaque(path) => self.hide(path, false),
+            _ => self.make(entry)?,
+        }
         Ok(())
     }
 
@@ -125,11 +172,10 @@ impl Tree {
     /// A stream cannot know that a later sign makes room for what an entry needs now. Whatever
     /// else a sign removes, it does not matter when.
     fn stream(mut self, entries: &[Entry]) -> Result<(), NoRoom> {
-        self.made.clear();
+        self.begin();
         for entry in entries {
             match entry {
-                Entry::Whiteout(path) => self.hide(path, true),
-                Entry::Opaque(path) => self.hide(path, false),
+                Entry::Whiteout(_) | Entry::Opaque(_) => {}
                 Entry::Directory(path, _)
                 | Entry::File(path, ..)
                 | Entry::Symlink(path, _)
@@ -140,11 +186,11 @@ impl Tree {
                     if there.any(is_in_the_way) {
                         return Err(NoRoom(path.clone()));
                     }
-                    // What else is refused is so in any order, and nothing is made after it.
-                    if self.make(entry).is_err() {
-                        return Ok(());
-                    }
                 }
+            }
+            // What else is refused is refused in the model, too, and nothing is made after it.
+            if self.step(entry).is_err() {
+                return Ok(());
             }
         }
         Ok(())
@@ -221,19 +267,40 @@ fn described(path: &Path) -> Vec<String> {
     listing.lines().skip(1).map(line).collect()
 }
 
+/// Returns when each directory was last modified, those of one directory sorted by name.
+fn times(path: &Path) -> Vec<(OsString, SystemTime)> {
+    let dir = open(path);
+    let mut times = Vec::new();
+    for name in dir.sorted_names().expect("a readable directory") {
+        let metadata = dir.metadata(&name).expect("it was listed");
+        if metadata.kind == FileKind::Directory {
+            times.extend(self::times(&path.join(&name)));
+            times.push((name, metadata.modified));
+        }
+    }
+    times
+}
+
+/// Writes a layer whose entries, signs aside, have one time after the other.
 fn written(entries: &[Entry]) -> Vec<u8> {
     let mut layer = Layer::new();
+    let mut seconds = 0;
     let sign = |path: &str| match path.rsplit_once('/') {
         Some((parent, name)) => format!("{parent}/.wh.{name}"),
         None => format!(".wh.{path}"),
     };
     for entry in entries {
+        if !matches!(entry, Entry::Whiteout(_) | Entry::Opaque(_)) {
+            seconds += 1;
+        }
+        let mtime = moment() + Duration::from_secs(seconds);
         match entry {
             Entry::Directory(path, mode) => {
                 let member = layer.member(path.as_bytes(), Kind::Directory);
                 layer.add(
                     &NewMember {
                         mode: *mode,
+                        mtime,
                         ..member
                     },
                     b"",
@@ -244,6 +311,7 @@ fn written(entries: &[Entry]) -> Vec<u8> {
                 layer.add(
                     &NewMember {
                         mode: *mode,
+                        mtime,
                         ..member
                     },
                     text.as_bytes(),
@@ -287,11 +355,18 @@ fn linked_entry() -> impl Strategy<Value = Entry> {
     ]
 }
 
-fn check(lower: &[Entry], layer: &[Entry]) -> Result<(), TestCaseError> {
+fn any_entry() -> impl Strategy<Value = Entry> {
+    prop_oneof![
+        3 => signed_entry(),
+        1 => (path(), path()).prop_map(|(path, target)| Entry::Link(path, target)),
+    ]
+}
+
+/// Makes a tree, as far as it can be made; returns its model, too.
+fn built(entries: &[Entry]) -> (TempDir, Tree) {
     let mut model = Tree::default();
     let mut good = Vec::new();
-    // Below is what can be made.
-    for entry in lower {
+    for entry in entries {
         let before = model.clone();
         match model.make(entry) {
             Ok(()) => good.push(entry.clone()),
@@ -300,6 +375,11 @@ fn check(lower: &[Entry], layer: &[Entry]) -> Result<(), TestCaseError> {
     }
     let directory = tree(&[]);
     apply_roots(&written(&good), directory.path()).expect("each entry can be made");
+    (directory, model)
+}
+
+fn check(lower: &[Entry], layer: &[Entry]) -> Result<(), TestCaseError> {
+    let (directory, mut model) = built(lower);
     prop_assert_eq!(described(directory.path()), model.lines());
 
     let result = apply_roots(&written(layer), directory.path());
@@ -339,5 +419,36 @@ proptest! {
         layer in vec(linked_entry(), 0..12),
     ) {
         check(&lower, &layer)?;
+    }
+
+    #[test]
+    fn r44_a_sign_removes_what_a_hard_link_of_its_layer_has_copied(
+        lower in vec(linked_entry(), 0..12),
+        layer in vec(any_entry(), 0..12),
+    ) {
+        check(&lower, &layer)?;
+    }
+
+    #[test]
+    fn r44_signs_may_stand_anywhere_and_no_time_tells_where(
+        lower in vec(linked_entry(), 0..12),
+        layer in vec(any_entry(), 0..12),
+        seed in any::<u64>(),
+    ) {
+        let is_sign = |entry: &Entry| matches!(entry, Entry::Whiteout(_) | Entry::Opaque(_));
+        let (signs, mut moved): (Vec<Entry>, Vec<Entry>) =
+            layer.iter().cloned().partition(is_sign);
+        // What makes something stays in its order.
+        for (sign, number) in signs.iter().zip(1..) {
+            let at = seed.rotate_left(number * 11) % (moved.len() as u64 + 1);
+            moved.insert(usize::try_from(at).expect("it is small"), sign.clone());
+        }
+        let (first, second) = (built(&lower).0, built(&lower).0);
+        let first_result = apply_roots(&written(&layer), first.path());
+        let second_result = apply_roots(&written(&moved), second.path());
+        if first_result.is_ok() && second_result.is_ok() {
+            prop_assert_eq!(described(first.path()), described(second.path()));
+            prop_assert_eq!(times(first.path()), times(second.path()));
+        }
     }
 }

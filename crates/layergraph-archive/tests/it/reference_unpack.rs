@@ -40,7 +40,7 @@ enum Reply {
 enum Rule {
     /// The layer is refused (U1, U2).
     Refused,
-    /// These lines are in our listing, in place of those with the same paths (U3 to U7).
+    /// These lines are in our listing, in place of those with the same paths (U3 to U10).
     Instead(&'static [&'static str]),
 }
 
@@ -58,7 +58,8 @@ fn rule(case: &str) -> Option<Rule> {
         "pax_overrides" => Instead(&["real\td\t0755\t0:0\t-\t-\t-\t-"]),
         // U4: a whiteout makes nothing, and removes nothing that the layer itself made.
         "wh_missing" => Instead(&["!x", "!x/y"]),
-        "wh_after_add" => Instead(&[
+        // U10: what no file system of Linux takes is dropped.
+        "wh_after_add" | "xattr_bad_namespace" => Instead(&[
             "n\tf\t0644\t0:0\t1:1b16b1df538ba12dc3f97edbb85caa7050d46c148134290feba80f8236c83db9\t1433116800.000000000\t-\t-",
         ]),
         // U5: opaque markers are understood.
@@ -66,12 +67,17 @@ fn rule(case: &str) -> Option<Rule> {
         "opaque_at_root" => Instead(&[
             "!d", "!d/a", "!d/sub", "!d/sub/x", "!dl", "!f", "!other", "!other/o",
         ]),
-        // U6: of AUFS's own directory nothing stays.
-        "aufs_plnk" => Instead(&["!.wh..wh.plnk"]),
+        // U6: of AUFS's own directory nothing stays, and its links are links.
+        "aufs_plnk" => Instead(&[
+            "!.wh..wh.plnk",
+            "l2\tf\t0640\t1:2\t2:d53315bea08cec50d2591fcaf3b32dc5d289cdc6c16b7e8bed8c8e3f7ceaa34e\t1433116807.000000000\tl1\t-",
+        ]),
         // U7: half a second before -1 is -1.5.
         "pax_negative_mtime" => Instead(&[
             "n\tf\t0644\t0:0\t1:1b16b1df538ba12dc3f97edbb85caa7050d46c148134290feba80f8236c83db9\t-2.500000000\t-\t-",
         ]),
+        // U10: what a link cannot have is dropped.
+        "xattr_user_on_symlink" => Instead(&["s\tl\t-\t0:0\tf\t1433116800.000000000\t-\t-"]),
         _ => return None,
     })
 }

@@ -164,6 +164,31 @@ fn r7_a_hard_link_goes_to_an_object_inside_only() {
 }
 
 #[test]
+fn r7_a_hard_link_through_a_file_goes_to_nothing() {
+    let message = check_refused(&["f = 1"], &layer(&["h => f/g"]));
+    assert!(message.contains("refused the hard link h"), "{message}");
+}
+
+#[test]
+fn a_symbolic_link_has_a_target() {
+    let mut entries = Layer::new();
+    let member = entries.member(b"l", Kind::Symlink);
+    entries.add(
+        &NewMember {
+            link: b"x",
+            ..member
+        },
+        b"",
+    );
+    let tar = Layer::with_header(&entries.finish(), 157, b"\0");
+    let refused = apply_roots(&tar, tree(&[]).path());
+    assert!(
+        matches!(&refused, Err(UnpackError::Symlink { path, .. }) if path == "l"),
+        "{refused:?}"
+    );
+}
+
+#[test]
 fn r9_the_root_can_only_be_a_directory() {
     for path in [".", ""] {
         for kind in [Kind::File, Kind::Symlink, Kind::Fifo] {
@@ -185,6 +210,16 @@ fn r9_the_root_can_only_be_a_directory() {
         }
     }
     check_unpack(&["f = 1"], &["./", "g = 2"], &["f = 1", "g = 2"]);
+    // GNU tar's dump of a directory is one.
+    let mut entries = Layer::new();
+    let member = entries.member(b"./", Kind::Directory);
+    let mode = 0o751;
+    entries.add(&NewMember { mode, ..member }, b"");
+    let directory = tree(&["f = 1"]);
+    let tar = Layer::with_header(&entries.finish(), 156, b"D");
+    apply(&tar, directory.path()).expect("a good layer");
+    let metadata = fs::metadata(directory.path()).expect("it is there");
+    assert_eq!(metadata.mode() & 0o7777, 0o751);
 }
 
 #[test]

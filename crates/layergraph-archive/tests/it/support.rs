@@ -73,6 +73,19 @@ impl Layer {
             .expect("a member that can be written");
     }
 
+    /// Changes bytes of the header of the first member, which no writer writes so.
+    pub(crate) fn with_header(tar: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
+        let mut tar = tar.to_vec();
+        // Behind its extended header, if it has one.
+        let start = if tar[156] == b'x' { 1024 } else { 0 };
+        let header = &mut tar[start..start + 512];
+        header[at..at + bytes.len()].copy_from_slice(bytes);
+        header[148..156].fill(b' ');
+        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        tar
+    }
+
     pub(crate) fn line(&mut self, line: &str) {
         if let Some((path, text)) = line.split_once(" = ") {
             let member = self.member(path.as_bytes(), Kind::File);

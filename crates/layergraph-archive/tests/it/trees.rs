@@ -121,6 +121,16 @@ fn r7_a_file_that_is_stated_again_is_a_new_one_if_others_have_touched_it() {
         fs::remove_file(f).expect("it is ours");
         fs::create_dir(f).expect("a free name");
     });
+    // It got an attribute.
+    let comment = OsStr::new("user.theirs");
+    apply_twice(directory.path(), "two", |_| {
+        let directory = open(directory.path());
+        directory
+            .set_xattr(OsStr::new("f"), comment, b"1")
+            .expect("it is ours");
+    });
+    let xattr = open(directory.path()).xattr(OsStr::new("f"), comment);
+    assert_eq!(xattr.expect("it is ours"), None);
     // Others could write to it, and still can.
     let file = Cell::new(None);
     apply_twice(directory.path(), "two", |f| {
@@ -249,6 +259,18 @@ fn a_hard_link_to_a_file_below_parts_it_from_its_other_names() {
         &["a = text", "b = text", "c => a"],
     );
     check_unpack(&[], &["a = 1", "b => a", "a = 2"], &["a = 2", "b = 1"]);
+}
+
+#[test]
+fn r44_a_whiteout_removes_a_name_below_to_which_its_layer_has_a_hard_link() {
+    let links = ["h => a", "i => a", ".wh.a"];
+    check_unpack(&["a = text"], &links, &["h = text", "i => h"]);
+    let links = ["h => d/a", "i => d/a", ".wh.d"];
+    check_unpack(&["d/", "d/a = text"], &links, &["h = text", "i => h"]);
+    let links = ["d/h => d/a", "d/.wh..wh..opq"];
+    check_unpack(&["d/", "d/a = text"], &links, &["d/", "d/h = text"]);
+    let links = ["h => a", "a = new", ".wh.a"];
+    check_unpack(&["a = text"], &links, &["a = new", "h = text"]);
 }
 
 #[test]
@@ -455,6 +477,104 @@ fn r40_attributes_of_overlayfs_are_dropped_and_counted() {
     let listing = listing_of(directory.path());
     assert_eq!(listing.matches("overlay").count(), 0, "{listing}");
     assert_eq!(listing.matches("user.kept=31").count(), 2, "{listing}");
+}
+
+#[test]
+fn r40_attributes_that_no_layer_can_have_are_dropped_and_counted_whoever_owns_the_files() {
+    let dropped: [&[u8]; 6] = [
+        b"com.apple.provenance",
+        b"btrfs.compression",
+        b"security.evm",
+        b"security.ima",
+        b"security.selinux",
+        b"user.containers.override_stat",
+    ];
+    let mut xattrs: Vec<_> = dropped
+        .iter()
+        .map(|key| (key.to_vec(), b"0:0:4777:file".to_vec()))
+        .collect();
+    xattrs.push((b"user.kept".to_vec(), b"1".to_vec()));
+    for ownership in [Ownership::Preserve, Ownership::Squash] {
+        let mut entries = Layer::new();
+        for (path, kind) in [(&b"d"[..], Kind::Directory), (b"f", Kind::File)] {
+            let member = entries.member(path, kind);
+            let xattrs = &xattrs;
+            entries.add(&NewMember { xattrs, ..member }, b"");
+        }
+        let directory = tree(&[]);
+        let mut options = UnpackOptions::default();
+        options.ownership = ownership;
+        let tar = entries.finish();
+        let done = unpack(&mut tar.as_slice(), &open(directory.path()), &options);
+        assert_eq!(done.expect("a good layer").dropped_xattrs, 12);
+        for name in ["d", "f"] {
+            let xattrs = open(directory.path()).xattrs(OsStr::new(name));
+            let mut xattrs = xattrs.expect("they can be read");
+            // What the host gives each file, and our own record.
+            xattrs.retain(|(key, value)| {
+                !dropped.contains(&key.as_encoded_bytes()) || value.starts_with(b"0:0:4777")
+            });
+            assert_eq!(xattrs, [("user.kept".into(), b"1".to_vec())], "{name}");
+        }
+    }
+}
+
+#[test]
+fn attributes_of_users_are_for_files_and_directories_and_else_dropped_and_counted() {
+    for ownership in [Ownership::Preserve, Ownership::Squash] {
+        let mut entries = Layer::new();
+        let xattrs = &[(b"user.comment".to_vec(), b"1".to_vec())];
+        entries.line("a -> nowhere");
+        for (path, kind, link) in [
+            (&b"l"[..], Kind::Symlink, &b"nowhere"[..]),
+            (b"h", Kind::HardLink, b"a"),
+        ] {
+            let member = entries.member(path, kind);
+            let member = NewMember {
+                link,
+                xattrs,
+                ..member
+            };
+            entries.add(&member, b"");
+        }
+        let directory = tree(&[]);
+        let mut options = UnpackOptions::default();
+        options.ownership = ownership;
+        let tar = entries.finish();
+        let done = unpack(&mut tar.as_slice(), &open(directory.path()), &options);
+        assert_eq!(done.expect("a good layer").dropped_xattrs, 2);
+        assert_eq!(
+            lines(directory.path()),
+            ["a -> nowhere", "h -> nowhere", "l -> nowhere"]
+        );
+    }
+}
+
+#[test]
+fn a_directory_that_only_entries_imply_has_the_time_of_the_newest_wherever_a_sign_stands() {
+    let (old, new) = (moment() - Duration::from_secs(60), moment());
+    let entry = |entries: &mut Layer, path: &str, mtime| {
+        let member = entries.member(path.as_bytes(), Kind::File);
+        entries.add(&NewMember { mtime, ..member }, b"");
+    };
+    for place in 0..4 {
+        let directory = tree(&["d/", "d/e/", "d/e/old = 1"]);
+        let mut entries = Layer::new();
+        for number in 0..4 {
+            match number {
+                number if number == place => entries.line(".wh.d"),
+                0 | 3 => entry(&mut entries, "d/e/f", old),
+                _ => entry(&mut entries, &format!("d/e/{}", number / 2), new),
+            }
+        }
+        entry(&mut entries, "d/e/last", old);
+        entry(&mut entries, "d/e/0", new);
+        apply_roots(&entries.finish(), directory.path()).expect("a good layer");
+        for path in ["d", "d/e"] {
+            let metadata = fs::metadata(directory.path().join(path)).expect("it was made");
+            assert_eq!(metadata.modified().expect("a time"), new, "{path} {place}");
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Unions against the kernel: a view of layers shows what an overlayfs mount of them shows.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -131,5 +132,112 @@ fn a_view_of_layers_shows_what_overlayfs_shows() {
     });
     if let Err(error) = result {
         panic!("{error}");
+    }
+}
+
+/// Whether and as what a name is there, by a lookup.
+type Found = Option<layergraph_fs::FileKind>;
+
+/// Looks names up in a view of the layers and in a mount of them.
+fn look_up(layers: &[PathBuf], place: &Path, names: &[&str]) -> [Vec<Found>; 2] {
+    let dirs = layers.iter().map(|layer| open(layer)).collect();
+    let view = View::union(dirs, Dialect::Overlay);
+    let in_view = |name: &&str| {
+        let (dir, name) = name.split_once('/').map_or(("", *name), |split| split);
+        let mut inside = view.root().expect("a readable tree");
+        if !dir.is_empty() {
+            let found = inside.entry(OsStr::new(dir)).expect("a readable tree");
+            inside = inside
+                .open_dir(&found.expect("a directory"))
+                .expect("a readable tree");
+        }
+        let found = inside.entry(OsStr::new(name)).expect("a readable tree");
+        // What is listed is what can be looked up.
+        let listed = inside.entries().expect("a readable tree");
+        assert_eq!(
+            listed.iter().any(|entry| entry.name() == name),
+            found.is_some()
+        );
+        found.map(|entry| entry.metadata().kind)
+    };
+    let mount = Mount::new(layers, place);
+    let in_mount = |name: &&str| {
+        let root = open(&mount.0);
+        let (dir, name) = name.split_once('/').unwrap_or((".", name));
+        let dir = root.open_dir(OsStr::new(dir)).expect("a directory");
+        let found = dir.find(OsStr::new(name)).expect("a readable tree");
+        found.map(|metadata| metadata.kind)
+    };
+    let in_view = names.iter().map(in_view).collect();
+    [in_view, names.iter().map(in_mount).collect()]
+}
+
+/// Makes three layers, the uppermost first; the lowest has `a` and `d/a`.
+fn three_layers(place: &Path) -> Vec<PathBuf> {
+    let layers: Vec<PathBuf> = ["top", "middle", "low"]
+        .iter()
+        .map(|name| place.join(name))
+        .collect();
+    for layer in &layers {
+        fs::create_dir_all(layer.join("d")).expect("a new layer");
+    }
+    for name in ["a", "d/a"] {
+        fs::write(layers[2].join(name), "low").expect("a new file");
+    }
+    layers
+}
+
+fn mark(path: &Path, key: &str, value: &[u8]) {
+    let dir = open(path.parent().expect("it is in a directory"));
+    let name = path.file_name().expect("it has a name");
+    dir.set_xattr(name, OsStr::new(key), value)
+        .expect("root may set it");
+}
+
+/// The kernel needs the mark on the directory only to leave the names out where it lists them.
+#[test]
+fn an_empty_file_with_the_attribute_is_a_whiteout_in_a_marked_directory_and_elsewhere() {
+    layergraph_tests::require!(overlay_mount);
+    layergraph_tests::require!(program "mount", "umount");
+    for layer in 0..3 {
+        for marked in [None, Some(""), Some("d")] {
+            let place = TempDir::new().expect("a temporary directory");
+            let layers = three_layers(place.path());
+            for name in ["a", "only", "d/a", "d/only"] {
+                let path = layers[layer].join(name);
+                fs::write(&path, "").expect("a new file");
+                mark(&path, "trusted.overlay.whiteout", b"");
+            }
+            // One that is not empty, and so no whiteout.
+            let path = layers[layer].join("full");
+            fs::write(&path, "1").expect("a new file");
+            mark(&path, "trusted.overlay.whiteout", b"");
+            if let Some(directory) = marked {
+                let path = layers[layer].join(directory);
+                mark(&path, "trusted.overlay.opaque", b"x");
+            }
+            let names = ["a", "only", "d", "d/a", "d/only", "full"];
+            let [view, mount] = look_up(&layers, place.path(), &names);
+            assert_eq!(view, mount, "layer {layer}, marked {marked:?}");
+            assert_eq!(view.iter().flatten().count(), 2);
+        }
+    }
+}
+
+#[test]
+fn a_root_marked_as_opaque_hides_nothing_and_any_other_directory_does() {
+    layergraph_tests::require!(overlay_mount);
+    layergraph_tests::require!(program "mount", "umount");
+    for layer in 0..2 {
+        for (directory, hidden) in [("", 0), ("d", 1)] {
+            let place = TempDir::new().expect("a temporary directory");
+            let layers = three_layers(place.path());
+            let path = layers[layer].join(directory);
+            mark(&path, "trusted.overlay.opaque", b"y");
+            let names = ["a", "d", "d/a"];
+            let [view, mount] = look_up(&layers, place.path(), &names);
+            assert_eq!(view, mount, "layer {layer}, {directory:?}");
+            assert_eq!(view.iter().flatten().count(), 3 - hidden);
+        }
     }
 }

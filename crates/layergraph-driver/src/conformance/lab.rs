@@ -182,23 +182,23 @@ pub(super) fn describe(view: &View) -> Fallible<Vec<String>> {
     listing(view, &mut text)?;
     let text = String::from_utf8(text)?;
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    describe_more(&view.root()?, &mut lines)?;
+    describe_more(&view.root()?, Path::new(""), &mut lines)?;
     Ok(lines)
 }
 
-fn describe_more(dir: &ViewDir<'_>, lines: &mut Vec<String>) -> Fallible {
-    let path = dir.path().display();
+fn describe_more(dir: &ViewDir<'_>, path: &Path, lines: &mut Vec<String>) -> Fallible {
     let (seconds, nanos) = seconds_and_nanos(dir.metadata().modified);
-    lines.push(format!("time of /{path}: {seconds}.{nanos:09}"));
+    let shown = path.display();
+    lines.push(format!("time of /{shown}: {seconds}.{nanos:09}"));
     for entry in dir.entries()? {
-        let name = entry.name().display();
+        let path = path.join(entry.name());
         match entry.metadata().kind {
-            FileKind::Directory => describe_more(&dir.open_dir(&entry)?, lines)?,
+            FileKind::Directory => describe_more(&dir.open_dir(&entry)?, &path, lines)?,
             FileKind::File => {
                 let metadata = dir.open_file(&entry)?.metadata()?;
                 // In units of 512 bytes (stat(2)).
                 if metadata.blocks() * 512 < metadata.size() {
-                    lines.push(format!("holes in /{path}/{name}"));
+                    lines.push(format!("holes in /{}", path.display()));
                 }
             }
             _ => {}

@@ -182,7 +182,7 @@ fn check_generations(lab: &Lab, tree: Tree) -> Fallible<Vec<String>> {
     staged.commit(&id("first"), None)?;
     let first = lab.tree("first")?;
     assert!(
-        first.iter().any(|line| line == "holes in //holes"),
+        first.iter().any(|line| line == "holes in /holes"),
         "{first:#?}"
     );
 

@@ -53,6 +53,8 @@ pub(super) enum Fact {
     Fresh = 1 << 13,
     /// The layer says what its owner, mode and attributes are.
     Stated = 1 << 14,
+    /// It says so only by having entries in it.
+    Implied = 1 << 15,
 }
 
 const MODE: u16 = 0o7777;
@@ -140,7 +142,8 @@ impl Records {
     pub(super) fn state(&mut self, number: u32, stated: Stated) {
         let record = self.get_mut(number);
         let mode = u16::try_from(stated.mode & u32::from(MODE)).expect("it has 12 bits");
-        record.mode = record.mode & !MODE | mode | Fact::Stated as u16;
+        let facts = record.mode & !(MODE | Fact::Implied as u16);
+        record.mode = facts | mode | Fact::Stated as u16;
         (record.uid, record.gid) = (stated.uid, stated.gid);
         self.set_xattrs(number, stated.xattrs);
     }
@@ -172,7 +175,11 @@ impl Records {
                 None => break,
             }
         }
-        let names = path.split(|&byte| byte == b'/').count();
+        // The root has no name, and is finished after everything in it.
+        let names = path
+            .split(|&byte| byte == b'/')
+            .filter(|name| !name.is_empty());
+        let names = names.count();
         let depth = u16::try_from(names).expect("a path has fewer names than bytes");
         Place { base, name, depth }
     }
@@ -305,6 +312,7 @@ impl Records {
             path: self.path(number),
             made: self.is(number, Fact::Made),
             modified: self.get(number).modified,
+            implied: self.is(number, Fact::Implied),
             stated,
         }
     }
@@ -382,9 +390,12 @@ mod tests {
         }
         let depths = records.deepest_first().into_iter();
         let depths: Vec<usize> = depths
-            .map(|number| records.path(number).split(|&byte| byte == b'/').count())
+            .map(|number| match records.path(number).as_slice() {
+                b"" => 0,
+                path => path.split(|&byte| byte == b'/').count(),
+            })
             .collect();
-        assert!(depths.is_sorted_by(|a, b| a >= b), "{depths:?}");
+        assert_eq!(depths, [4, 3, 3, 3, 2, 2, 1, 1, 1, 0]);
     }
 
     #[test]

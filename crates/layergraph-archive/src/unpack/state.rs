@@ -1,0 +1,152 @@
+//! What an entry states of its object: owner, mode and attributes, as they are kept on disk.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use layergraph_fs::{Device, FileKind, FsError, Metadata, NewFile, Object};
+use layergraph_tar::{Kind, Member};
+
+use super::directories::Stated;
+use super::{UnpackError, Unpacker};
+use crate::Ownership;
+use crate::attributes::in_layer;
+use crate::ownership::{OVERRIDE_STAT, OverrideStat};
+
+/// A handle on an object, through which it gets what is stated.
+pub(super) trait Handle {
+    fn metadata(&self) -> Result<Metadata, FsError>;
+    fn set_owner(&self, uid: u32, gid: u32) -> Result<(), FsError>;
+    fn set_mode(&self, mode: u32) -> Result<(), FsError>;
+    fn set_xattr(&self, key: &OsStr, value: &[u8]) -> Result<(), FsError>;
+}
+
+macro_rules! handle {
+    ($type:ty) => {
+        impl Handle for $type {
+            fn metadata(&self) -> Result<Metadata, FsError> {
+                <$type>::metadata(self)
+            }
+
+            fn set_owner(&self, uid: u32, gid: u32) -> Result<(), FsError> {
+                <$type>::set_owner(self, uid, gid)
+            }
+
+            fn set_mode(&self, mode: u32) -> Result<(), FsError> {
+                <$type>::set_mode(self, mode)
+            }
+
+            fn set_xattr(&self, key: &OsStr, value: &[u8]) -> Result<(), FsError> {
+                <$type>::set_xattr(self, key, value)
+            }
+        }
+    };
+}
+
+handle!(NewFile);
+handle!(Object);
+
+impl Unpacker<'_> {
+    /// Sets owner, mode and attributes, in the order in which the kernel lets them stand, and only
+    /// where they are not so already. `kind` and `device` are what the object stands for, which is
+    /// not always what it is on disk.
+    pub(super) fn state(
+        &self,
+        object: &impl Handle,
+        stated: &Stated,
+        kind: FileKind,
+        device: Device,
+    ) -> Result<(), UnpackError> {
+        let mut now = object.metadata()?;
+        if self.options.ownership == Ownership::Preserve
+            && (now.uid, now.gid) != (stated.uid, stated.gid)
+        {
+            object.set_owner(stated.uid, stated.gid)?;
+            if now.mode & 0o6000 != 0 {
+                now = object.metadata()?;
+            }
+        }
+        let has_mode = now.kind != FileKind::Symlink;
+        let mode = self.disk_mode(stated.mode, now.kind);
+        let first = self.attributable(mode);
+        if has_mode && now.mode != first {
+            object.set_mode(first)?;
+        }
+        for (key, value) in self.disk_xattrs(stated, kind, device) {
+            object.set_xattr(OsStr::from_bytes(&key), &value)?;
+        }
+        if has_mode && first != mode {
+            object.set_mode(mode)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the mode under which an object that is to get `mode` takes its attributes: an
+    /// ordinary user sets those only on what the user may write (xattr(7)).
+    fn attributable(&self, mode: u32) -> u32 {
+        match self.options.ownership {
+            Ownership::Preserve => mode,
+            Ownership::Squash => mode | 0o200,
+        }
+    }
+
+    /// Returns the mode an object gets on disk.
+    pub(super) fn disk_mode(&self, mode: u32, kind: FileKind) -> u32 {
+        match (self.options.ownership, kind) {
+            (Ownership::Preserve, _) => mode,
+            (Ownership::Squash, FileKind::Directory) => mode & 0o777 | 0o700,
+            (Ownership::Squash, _) => mode & 0o777 | 0o400,
+        }
+    }
+
+    /// Returns the attributes an object gets on disk.
+    pub(super) fn disk_xattrs(
+        &self,
+        stated: &Stated,
+        kind: FileKind,
+        device: Device,
+    ) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut xattrs = stated.xattrs.clone();
+        // Only files and directories can carry attributes of users (xattr(7)).
+        if self.options.ownership == Ownership::Squash && kind != FileKind::Symlink {
+            let (mode, uid, gid) = (stated.mode, stated.uid, stated.gid);
+            let record = OverrideStat {
+                kind,
+                mode,
+                uid,
+                gid,
+                device,
+            };
+            xattrs.push((OVERRIDE_STAT.into(), record.print().into()));
+        }
+        xattrs
+    }
+
+    /// Returns what a member states, without the attributes that its object, which is of this kind
+    /// on disk, cannot have here. They are counted.
+    pub(super) fn stated(&mut self, member: &Member, on_disk: FileKind) -> Stated {
+        let squash = self.options.ownership == Ownership::Squash;
+        let is_link = member.kind == Kind::HardLink;
+        let mut stated = Stated::from(member);
+        stated.xattrs.retain(|(key, _)| {
+            // Those of the file that somebody took the target for.
+            let is_others = is_link && key == b"security.capability" && on_disk != FileKind::File;
+            may_be_set(key, squash, on_disk) && !is_others
+        });
+        self.done.dropped_xattrs += (member.xattrs.len() - stated.xattrs.len()) as u64;
+        stated
+    }
+}
+
+/// Returns whether a layer may set the attribute `key` of an object.
+///
+/// Users' own are for files and directories, access control lists not for symbolic links
+/// (`xattr(7)`). Without root only the users' own can be set.
+fn may_be_set(key: &[u8], squash: bool, on_disk: FileKind) -> bool {
+    let is_users = key.starts_with(b"user.");
+    let can_have_it = match on_disk {
+        FileKind::File | FileKind::Directory => true,
+        FileKind::Symlink => !is_users && !key.starts_with(b"system."),
+        _ => !is_users,
+    };
+    in_layer(OsStr::from_bytes(key)) && can_have_it && (!squash || is_users)
+}
