@@ -6,9 +6,10 @@ use layergraph_driver::{DriverErrorKind, LayerId};
 use layergraph_fs::{Durability, FileKind, RenameMode, Staging};
 
 use crate::error::Attempted;
-use crate::graph::{Graph, in_parallel};
+use crate::graph::Graph;
+use crate::index::names_in;
 use crate::lock::lock;
-use crate::{GraphError, GraphErrorKind, Result, files};
+use crate::{GraphError, GraphErrorKind, Result};
 
 /// How a node is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,7 +61,7 @@ impl Graph {
             Err(error) => return Err(error),
         };
 
-        let bin = self.throw_away(&id)?.discard().attempted(deleted);
+        let bin = self.throw_away(&id)?;
         // The layers above need the tree of one that holds only what it changed.
         let tree = if has_children && self.driver.capabilities().independent {
             Ok(())
@@ -71,51 +72,71 @@ impl Graph {
                 result => result.attempted(deleted),
             }
         };
-        let leftover = bin.and(tree).err();
+        // Last, because it tells a sweep whose tree is left.
+        let bin = bin.discard().attempted(deleted);
+        let leftover = tree.and(bin).err();
         Ok(Deleted { id, leftover })
     }
 
     /// Moves the directory of a node to where nobody finds it; after an error it is where it was.
-    fn throw_away(&self, id: &str) -> Result<Staging> {
+    pub(crate) fn throw_away(&self, id: &str) -> Result<Staging> {
         let deleted = || format!("cannot delete image {id}");
-        let (name, node) = (OsStr::new(id), OsStr::new("node"));
+        let name = OsStr::new(id);
         let bin = Staging::new(&self.staging()?).attempted(deleted)?;
         let mode = RenameMode::NoReplace;
-        let moved = self.dir.rename(name, bin.dir(), node, mode);
+        let moved = self.dir.rename(name, bin.dir(), name, mode);
         moved.attempted(deleted)?;
         if self.options.durability == Durability::Full
             && let Err(error) = self.dir.sync()
         {
             // Only one error can be told, and the first one is the reason.
-            let _ = bin.dir().rename(node, &self.dir, name, mode);
+            let _ = bin.dir().rename(name, &self.dir, name, mode);
             return Err(error).attempted(deleted);
         }
         Ok(bin)
     }
 
     /// Finds a node that builds on the one of this whole name, also one that is broken otherwise.
-    fn child(&self, id: &str) -> Result<Option<String>> {
-        let builds_on_it = |name: &str| -> Result<bool> {
-            let dir = self.node_dir(name)?;
-            let parent = files::read_parent(&dir)
-                .or_else(|error| Err(self.unless_it_went(&dir, name, error)?))?;
-            // A parent may be written down as a prefix of its id.
-            Ok(parent == id
-                || (!parent.is_empty()
-                    && id.starts_with(&parent)
-                    && self.resolve(&parent).is_ok_and(|found| found == id)))
-        };
-        let mut names = self.names()?;
-        names.retain(|name| name != id);
-        for (name, builds) in in_parallel(names, builds_on_it) {
-            match builds {
-                Ok(true) => return Ok(Some(name)),
-                Ok(false) => {}
+    pub(crate) fn child(&self, id: &str) -> Result<Option<String>> {
+        for name in names_in(&self.dir)? {
+            if name == id || !self.is_node_name(&name)? {
+                continue;
+            }
+            match self.parents.of(&self.dir, &name) {
+                Ok(None) => {}
+                Ok(Some(parent)) => {
+                    if parent == id || self.stands_for(&parent, id)? {
+                        return Ok(Some(name));
+                    }
+                }
                 // It names no parent, or went.
                 Err(error) if error.means_absent() => {}
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let text = format!("cannot tell whether image {name} builds on image {id}");
+                    return Err(GraphError::new(error.kind(), text).because(error));
+                }
             }
         }
         Ok(None)
+    }
+
+    /// Tells whether a parent is written down as a prefix of a node's id.
+    fn stands_for(&self, parent: &str, id: &str) -> Result<bool> {
+        if !id.starts_with(parent) {
+            return Ok(false);
+        }
+        match self.parent_name(parent) {
+            Ok(found) => Ok(found == id),
+            Err(error) if error.means_absent() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tells whether a name in the graph's directory is that of a node, whole or broken.
+    fn is_node_name(&self, name: &str) -> Result<bool> {
+        match name.parse::<LayerId>() {
+            Ok(layer) => self.is_present(&layer),
+            Err(_) => Ok(false),
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 
 use layergraph_archive::{Change, Packed};
-use layergraph_driver::{LayerId, naive};
+use layergraph_driver::{InvalidLayerId, LayerId, naive};
 use layergraph_fs::{NewFile, Staging};
 use layergraph_image::NodeId;
 
@@ -53,14 +53,13 @@ impl Graph {
 
     /// Returns the layer of a parent, which may be written down as a prefix of a node's id.
     fn parent_tree(&self, parent: &str) -> Result<LayerId> {
-        let name = match self.resolve(parent) {
+        let name = match self.parent_name(parent) {
             Err(error) if error.means_absent() => parent.to_owned(),
             result => result?,
         };
-        name.parse()
-            .map_err(|error: layergraph_driver::InvalidLayerId| {
-                GraphError::new(GraphErrorKind::InvalidId, error.to_string())
-            })
+        name.parse().map_err(|error: InvalidLayerId| {
+            GraphError::new(GraphErrorKind::InvalidId, error.to_string())
+        })
     }
 
     /// Returns the bytes in the files and links that a node added or modified.

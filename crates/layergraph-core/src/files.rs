@@ -123,10 +123,15 @@ fn parse_size(text: &str) -> Option<i64> {
 }
 
 /// Writes the size down, by way of the directory `staging`.
-pub(crate) fn write_size(staging: &Dir, dir: &Dir, size: i64) -> Result<()> {
+pub(crate) fn write_size(
+    staging: &Dir,
+    dir: &Dir,
+    size: i64,
+    durability: Durability,
+) -> Result<()> {
+    // A file that is empty after a power loss would be damage, although its content can be found
+    // out again.
     let bytes = size.to_string();
-    // It can be found out again.
-    let durability = Durability::None;
     replace(staging, dir, LAYER_SIZE, bytes.as_bytes(), durability).attempted(|| storing_size(dir))
 }
 

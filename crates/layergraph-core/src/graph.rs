@@ -9,12 +9,13 @@ use std::thread;
 use layergraph_archive::{Limits, View};
 use layergraph_digest::Checksum;
 use layergraph_driver::{Driver, LayerId};
-use layergraph_fs::{Dir, Durability, FileKind, sweep};
+use layergraph_fs::{Dir, Durability, FileKind};
 use layergraph_image::NodeId;
 
 use crate::error::Attempted;
 use crate::index::Index;
 use crate::node::Node;
+use crate::parents::Parents;
 use crate::root::{GRAPH, PRIVATE, open_root};
 use crate::{GraphError, GraphErrorKind, Result, files, lock};
 
@@ -42,6 +43,7 @@ pub struct Graph {
     pub(crate) driver: Arc<dyn Driver>,
     pub(crate) options: GraphOptions,
     pub(crate) index: Index,
+    pub(crate) parents: Parents,
     unswept: Option<GraphError>,
 }
 
@@ -82,6 +84,7 @@ impl Graph {
             driver,
             options: options.clone(),
             index: Index::default(),
+            parents: Parents::default(),
             unswept: None,
         };
         graph.unswept = graph.sweep().err();
@@ -92,20 +95,6 @@ impl Graph {
     /// Returns the driver that keeps the trees.
     pub fn driver(&self) -> &Arc<dyn Driver> {
         &self.driver
-    }
-
-    /// Removes what processes that are gone left half made or half removed, and returns how many
-    /// such things there were.
-    pub fn sweep(&self) -> Result<usize> {
-        let mut swept = self
-            .driver
-            .sweep()
-            .attempted(|| "cannot sweep the layers".to_owned())?;
-        let swept_up = || format!("cannot sweep {}", self.dir.path().display());
-        if let Some(staging) = self.dir.find_dir(OsStr::new(STAGING)).attempted(swept_up)? {
-            swept += sweep(&staging).attempted(swept_up)?;
-        }
-        Ok(swept)
     }
 
     /// Returns why the [sweep](Graph::sweep) at opening was not complete, if it was not. The graph
@@ -221,6 +210,22 @@ impl Graph {
         found.map_err(|error| GraphError::lookup(&error))
     }
 
+    /// Returns the whole name of a parent, which may be written down as a prefix of a node's id.
+    ///
+    /// A layer of the driver that has exactly this name, such as that of a container, comes first.
+    pub(crate) fn parent_name(&self, name: &str) -> Result<String> {
+        if NodeId::parse(name).is_ok() {
+            return Ok(name.to_owned());
+        }
+        if let Ok(layer) = name.parse::<LayerId>() {
+            let exists = self.driver.exists(&layer);
+            if exists.attempted(|| format!("cannot look for image {name}"))? {
+                return Ok(name.to_owned());
+            }
+        }
+        self.resolve(name)
+    }
+
     /// Lists the names of all nodes.
     pub(crate) fn names(&self) -> Result<Vec<String>> {
         self.index.forget();
@@ -304,7 +309,7 @@ impl Graph {
             return Ok(());
         };
         if self.is_at(dir, name)? {
-            files::write_size(&self.staging()?, dir, size)?;
+            files::write_size(&self.staging()?, dir, size, self.options.durability)?;
         }
         Ok(())
     }
@@ -329,11 +334,20 @@ pub(crate) fn in_parallel<T: Send>(
     thread::scope(|scope| {
         let shares: Vec<_> = names
             .chunks(share)
-            .map(|names| scope.spawn(|| names.iter().cloned().map(work).collect::<Vec<_>>()))
+            .map(|names| {
+                let do_share = || names.iter().cloned().map(work).collect::<Vec<_>>();
+                // Where no more threads may be started, this one does the share.
+                thread::Builder::new()
+                    .spawn_scoped(scope, do_share)
+                    .map_err(|_| do_share())
+            })
             .collect();
         shares
             .into_iter()
-            .flat_map(|share| share.join().expect("the work does not panic"))
+            .flat_map(|share| match share {
+                Ok(thread) => thread.join().expect("the work does not panic"),
+                Err(done) => done,
+            })
             .collect()
     })
 }

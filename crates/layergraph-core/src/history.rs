@@ -146,16 +146,12 @@ impl Nodes {
         Ok(children)
     }
 
-    /// Finds a node by its id, or by a prefix that only it has.
+    /// Finds the node that is meant by the name of a parent.
     fn find(&self, graph: &Graph, name: &str) -> Result<Option<NodeId>> {
-        let id = if let Ok(id) = NodeId::parse(name) {
-            Some(id)
-        } else {
-            match graph.resolve(name) {
-                Ok(found) => NodeId::parse(found).ok(),
-                Err(error) if error.means_absent() => None,
-                Err(error) => return Err(error),
-            }
+        let id = match graph.parent_name(name) {
+            Ok(found) => NodeId::parse(found).ok(),
+            Err(error) if error.means_absent() => None,
+            Err(error) => return Err(error),
         };
         Ok(id.filter(|id| self.by_id.contains_key(id)))
     }

@@ -18,7 +18,7 @@ use crate::error::Attempted;
 use crate::graph::STAGING;
 
 /// Longer than the tick of any kernel's clock, by which file systems stamp their changes.
-const TICK: Duration = Duration::from_millis(100);
+pub(crate) const TICK: Duration = Duration::from_millis(100);
 
 /// More new names than this are looked up by one listing of the driver's layers.
 const MANY: usize = 16;

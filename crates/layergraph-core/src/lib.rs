@@ -57,10 +57,12 @@ mod history;
 mod index;
 mod lock;
 mod node;
+mod parents;
 pub mod progress;
 mod register;
 mod root;
 mod seen;
+mod sweep;
 
 pub use delete::{DeleteOptions, Deleted};
 pub use error::{GraphError, GraphErrorKind};
@@ -69,7 +71,7 @@ pub use graph::{BrokenNode, Graph, GraphOptions, Nodes};
 pub use history::{MAX_DEPTH, ParentsSize};
 pub use node::Node;
 pub use register::NewNode;
-pub use root::open_root;
+pub use root::{holds_store, open_root};
 
 /// The result of a graph's call.
 pub type Result<T, E = GraphError> = std::result::Result<T, E>;

@@ -97,6 +97,8 @@ impl Graph {
         let parent = self.parent_layer(&layer_id, &image.parent)?;
         let (staged, base) = self.stage(&layer_id, parent)?;
         let mut image = image.clone();
+        // A negative one would not count as written down.
+        image.size = image.size.max(0);
         if let Some(layer) = layer {
             image.size = self.apply(&layer_id, &*staged, layer)?;
         }
@@ -217,17 +219,21 @@ impl Graph {
         if self.driver.exists(id).attempted(making)? {
             self.driver.remove(id).attempted(making)?;
         }
-        let stale = self.dir.find(id.as_name()).attempted(making)?;
-        let rename = stale.map_or(RenameMode::NoReplace, |_| RenameMode::Exchange);
+        // Before there is a tree, so that nobody takes what it says for the new node.
+        let is_stale = self.dir.find(id.as_name()).attempted(making)?.is_some();
+        let stale = is_stale.then(|| self.throw_away(id.as_str())).transpose()?;
         staged
             .commit(id, parent)
             .map_err(|error| self.no_rootfs(id, error))?;
-        let published = staging.publish(&self.dir, id.as_name(), rename, self.options.durability);
+        let mode = RenameMode::NoReplace;
+        let published = staging.publish(&self.dir, id.as_name(), mode, self.options.durability);
         if let Err(error) = published {
             // The error that is told came first; a tree without a node is no node.
             let _ = self.driver.remove(id);
             return Err(error).attempted(making);
         }
+        // Of what was no node, a sweep removes what is left.
+        drop(stale);
         Ok(())
     }
 }

@@ -4,9 +4,11 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use layergraph_fs::{Dir, Metadata, effective_user};
+use layergraph_fs::{Dir, Metadata, effective_user, is_temporary_name};
+use layergraph_image::NodeId;
 
 use crate::error::Attempted;
+use crate::graph::STAGING;
 use crate::{GraphError, GraphErrorKind, Result};
 
 /// Only the owner may enter.
@@ -15,6 +17,8 @@ pub(crate) const PRIVATE: u32 = 0o700;
 pub(crate) const GRAPH: &str = "graph";
 /// The file that says how a store was made, in its root; see docs/on-disk-format.md.
 const FORMAT: &str = "layergraph.json";
+/// Where drivers keep their layers, here and in 2015.
+const DRIVERS: [&str; 6] = ["aufs", "btrfs", "devicemapper", "overlay", "vfs", "zfs"];
 
 /// Opens the root of a store, which is made if it is missing, with its missing parents.
 ///
@@ -43,14 +47,8 @@ pub fn open_root(root: &Path) -> Result<Dir> {
     if uid != effective_user() {
         return refused("belongs to another user");
     }
-    let mut names = dir
-        .entries()
-        .attempted(opened)?
-        .into_iter()
-        .map(|entry| entry.name);
-    let is_store = |name| [GRAPH, FORMAT].iter().any(|sign| name == *sign);
-    let is_empty = names.len() == 0;
-    if !is_empty && !names.any(is_store) {
+    let is_empty = dir.entries().attempted(opened)?.is_empty();
+    if !is_empty && !holds_store(&dir).attempted(opened)? {
         return refused("holds other things than a store");
     }
     match dir.set_mode(OsStr::new("."), PRIVATE) {
@@ -59,4 +57,33 @@ pub fn open_root(root: &Path) -> Result<Dir> {
         result => result.attempted(opened)?,
     }
     Ok(dir)
+}
+
+/// Tells whether a directory is the root of a store, and not one that happens to have something
+/// called `graph` in it.
+pub fn holds_store(root: &Dir) -> layergraph_fs::Result<bool> {
+    if root.find(OsStr::new(FORMAT))?.is_some() {
+        return Ok(true);
+    }
+    let Some(graph) = root.find_dir(OsStr::new(GRAPH))? else {
+        return Ok(false);
+    };
+    let names = graph.entries()?;
+    let is_of_graph =
+        |name: &OsStr| name == STAGING || NodeId::parse(name.as_encoded_bytes()).is_ok();
+    if names.iter().any(|entry| is_of_graph(&entry.name)) {
+        return Ok(true);
+    }
+    // A graph without nodes, in a root that has nothing else.
+    let mut others = root.entries()?.into_iter();
+    Ok(names.is_empty() && others.all(|entry| is_of_store(&entry.name)))
+}
+
+/// Tells whether something is called as what is in the root of a store.
+fn is_of_store(name: &OsStr) -> bool {
+    let named = ["lock", GRAPH]
+        .iter()
+        .chain(&DRIVERS)
+        .any(|known| name == *known);
+    named || is_temporary_name(name)
 }

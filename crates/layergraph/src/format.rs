@@ -8,14 +8,13 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use layergraph_archive::Ownership;
+use layergraph_core::holds_store;
 use layergraph_driver::DriverChoice;
 use layergraph_fs::{Dir, Durability, FsError, write_atomic};
 use serde::{Deserialize, Serialize};
 
 /// The name of the file, in the store's root.
 const NAME: &str = "layergraph.json";
-/// The directory that a store of 2015 has.
-const GRAPH: &str = "graph";
 /// The version that is written and read here.
 const VERSION: u32 = 1;
 /// More than any such file has, in bytes.
@@ -125,8 +124,8 @@ impl Format {
     pub(crate) fn read(root: &Dir) -> Result<Option<Format>, FormatError> {
         if root.find(OsStr::new(NAME))?.is_none() {
             // One of 2015, or none.
-            let graph = root.find_dir(OsStr::new(GRAPH))?;
-            return Ok(graph.map(|_| Format::new(Ownership::Preserve)));
+            let is_store = holds_store(root)?;
+            return Ok(is_store.then(|| Format::new(Ownership::Preserve)));
         }
         // A link there, or anything else that is no file, is an error: it is not missing.
         let text = root.read_file(OsStr::new(NAME), MAX_BYTES)?;

@@ -298,7 +298,7 @@ fn check_end(store: &Store, done: &[Done]) {
     for number in 0..ALL {
         let (registered, deleted) = (count(number, true), count(number, false));
         assert!(
-            registered > 2 && deleted > 2,
+            registered > 0 && deleted > 0,
             "{number}: {registered} and {deleted}"
         );
         let token = tokens.get(&number);

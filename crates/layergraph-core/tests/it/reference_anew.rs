@@ -30,9 +30,15 @@ fn listing_by_rule(name: &str) -> String {
         if path.starts_with("long/seg00") || ["a", "a/b", "a/b/c"].contains(&path) {
             line = line.replace("\td\t0600\t", "\td\t0755\t");
         }
-        // U6: nothing stays of AUFS's own directory.
+        // U6: nothing stays of AUFS's own directory, and its links are links.
         if path == ".wh..wh.plnk" {
             continue;
+        }
+        if path == "usr/lnk2" {
+            line = format!(
+                "{}\tusr/lnk1\t-",
+                line.strip_suffix("\t-\t-").unwrap_or(&line)
+            );
         }
         // U5: child1 makes etc/conf.d opaque.
         if on_child1 && path.starts_with("etc/conf.d/") && !path.ends_with("/d.conf") {
