@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::attributes::{
-    handle_path, remove_inherited_acls, set_mode_by_handle, through_proc, timestamps,
+    handle_path, read_xattrs, remove_inherited_acls, set_mode_by_handle, through_proc, timestamps,
 };
 use crate::sys::{At, change, look};
 use crate::{Dir, FileKind, Metadata, Result};
