@@ -170,7 +170,8 @@ impl Dir {
     /// Opens the regular file called `name` for reading.
     ///
     /// A link is refused with `ELOOP`, any other kind with `EINVAL`; a named pipe or a device is
-    /// not opened.
+    /// not opened, unless it takes a file's place at this very moment: then it is opened without
+    /// waiting, and closed.
     pub fn open_file(&self, name: &OsStr) -> Result<File> {
         self.open_named_file(name).map(|(file, _)| file)
     }

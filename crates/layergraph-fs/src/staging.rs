@@ -62,7 +62,7 @@ impl Staging {
         loop {
             let name = draw_name(home)?;
             home.make_dir(&name, 0o700)?;
-            let dir = match home.open_dir(&name) {
+            let dir = match home.open_dir(&name).and_then(openable) {
                 // A sweep was faster.
                 Err(error) if error.is(Errno::NOENT) => continue,
                 Err(error) => {
@@ -72,7 +72,6 @@ impl Staging {
                 }
                 Ok(dir) => dir,
             };
-            let dir = openable(dir)?;
             let staging = Staging {
                 home: home.try_clone()?,
                 name,

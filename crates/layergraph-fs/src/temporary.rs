@@ -7,6 +7,8 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
+use std::time::Duration;
 
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
@@ -77,10 +79,18 @@ pub(crate) fn keep_from_sweeps(home: &Dir, name: &OsStr) -> Option<OwnedFd> {
     }
     let opened = open_despite_mode(home, name).ok()?;
     let at = home.plain("flock", name).ok()?;
-    let locked = look("flock", at, || {
-        rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive)
-    });
-    locked.ok().map(|()| opened)
+    // A sweep that has come upon it in an exchange before lets go at once, anybody else may not.
+    for _ in 0..100 {
+        let locked = look("flock", at, || {
+            rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive)
+        });
+        match locked {
+            Ok(()) => return Some(opened),
+            Err(error) if error.is(Errno::AGAIN) => thread::sleep(Duration::from_micros(100)),
+            Err(_) => break,
+        }
+    }
+    None
 }
 
 /// Removes the temporary files and directories in `home` whose makers are gone, and returns how

@@ -221,12 +221,21 @@ fn a_copy_inherits_nothing_from_where_it_is() -> Result {
         !crate::support::xattrs(&home.path("place/made"))?.is_empty(),
         "no list is inherited"
     );
+    let from = home.directory("from")?;
+    from.make_node(os("fifo"), FileKind::Fifo, 0o640, Device::default())?;
+    home.link("from/link", "d")?;
     copy_tree(&home.dir, os("from"), &place, os("to"))?;
-    let original = tree(&home.path("from"))?;
-    assert_eq!(
-        difference(&untimed(original), &untimed(tree(&home.path("place/to"))?)),
-        None
-    );
+    // Objects by themselves too.
+    for name in ["d/f", "fifo", "link"] {
+        let (parent, name) = name.rsplit_once('/').unwrap_or((".", name));
+        let parent = Dir::open(&home.path("from").join(parent))?;
+        copy_tree(&parent, os(name), &place, os(name))?;
+    }
+    for (original, copy) in [("", "to"), ("d/f", "f"), ("fifo", "fifo"), ("link", "link")] {
+        let original = untimed(tree(&home.path("from").join(original))?);
+        let copied = untimed(tree(&home.path("place").join(copy))?);
+        assert_eq!(difference(&original, &copied), None, "{copy}");
+    }
     Ok(())
 }
 

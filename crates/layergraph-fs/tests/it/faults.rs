@@ -3,6 +3,9 @@
 //! A good run says which calls there are. Then each of them fails or is where the program dies, and
 //! what is then on the disk is the state before or the state after, never something between.
 
+mod copying;
+mod exchanges;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -403,53 +406,6 @@ fn r55_errors_from_any_call_on_leave_what_a_sweep_removes() -> Result {
     Ok(())
 }
 
-/// Then the new object has the name, and the old one is nobody's to remove but a sweep's.
-#[test]
-fn r55_a_rename_that_cannot_be_taken_back_is_told_and_nothing_is_lost() -> Result {
-    let mut stood = 0;
-    for case in CASES.iter().filter(|case| !case.is_final) {
-        case.at_each_call(|at, good| {
-            if at <= good.step || !good.is_sync(at) {
-                return Ok(());
-            }
-            let run = case.run([(at, fail(Errno::IO)), (at + 1, fail(Errno::IO))])?;
-            let when = format!("{}: {:?} and the way back", case.name, run.calls[at]);
-            assert_eq!(run.calls[at + 1].name, "renameat2", "{when}");
-            let error = run.outcome.as_ref().expect_err(&when);
-            assert_names(error, run.calls[at].name, &run.calls[at].path, Errno::IO);
-            assert!(error.is_published(), "{when}");
-            let renamed = &run.calls[good.step].path;
-            assert!(
-                error
-                    .to_string()
-                    .contains(renamed.to_str().expect("a plain path"))
-            );
-            let state = run.state()?;
-            for (path, object) in &good.new {
-                assert_eq!(state[path].content, object.content, "{when}: {path:?}");
-            }
-            // What the new state lacks is where the new object was.
-            let renamed = renamed.strip_prefix(run.home.top())?;
-            for (path, object) in &run.before {
-                if good.new.get(path) == Some(object) {
-                    continue;
-                }
-                let path = match path.strip_prefix("tree")? {
-                    top if top.as_os_str().is_empty() => renamed.to_owned(),
-                    below => renamed.join(below),
-                };
-                assert_eq!(state[&path].content, object.content, "{when}: {path:?}");
-            }
-            run.sweep()?;
-            assert_same(&good.new, &run.state()?, &format!("{when}, swept"));
-            stood += 1;
-            Ok(())
-        })?;
-    }
-    assert!(stood >= 8, "{stood} syncs");
-    Ok(())
-}
-
 #[test]
 fn a_signal_at_any_call_changes_nothing_unless_it_interrupts_a_sync() -> Result {
     for case in CASES {
@@ -568,48 +524,6 @@ fn r52_without_syncfs_every_file_and_directory_is_synced_before_the_rename() -> 
     );
     synced.sort_unstable();
     assert_eq!(synced, ["", "d", "d/f", "h"]);
-    Ok(())
-}
-
-#[test]
-fn a_copy_that_fails_at_any_call_names_it_and_leaves_the_original() -> Result {
-    for lacking in [
-        &[][..],
-        &["ioctl_ficlone"],
-        &["ioctl_ficlone", "copy_file_range"],
-    ] {
-        let mut at = 0;
-        loop {
-            let home = Home::in_memory()?;
-            old_tree(&home)?;
-            let before = untimed(&home.path("tree"))?;
-            let log = FaultLog::new();
-            for call in lacking {
-                log.lack(call);
-            }
-            log.inject(at, fail(Errno::NOSPC));
-            let copied = log.during(|| copy_tree(&home.dir, os("tree"), &home.dir, os("copy")));
-            assert_same(&before, &untimed(&home.path("tree"))?, "the original");
-            let calls = log.calls();
-            let Some(call) = calls.get(at) else {
-                copied?;
-                assert_same(&before, &untimed(&home.path("copy"))?, "the copy");
-                break;
-            };
-            assert_names(
-                &copied.expect_err("no space"),
-                call.name,
-                &call.path,
-                Errno::NOSPC,
-            );
-            assert_eq!(calls.len(), at + 1, "nothing is done after an error");
-            remove_tree(&home.dir, os("copy"))?;
-            copy_tree(&home.dir, os("tree"), &home.dir, os("copy"))?;
-            assert_same(&before, &untimed(&home.path("copy"))?, "the next copy");
-            at += 1;
-        }
-        assert!(at > 15, "a tree takes more calls than {at}");
-    }
     Ok(())
 }
 

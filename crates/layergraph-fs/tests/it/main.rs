@@ -6,6 +6,7 @@ mod copies;
 #[cfg(feature = "faults")]
 mod faults;
 mod locks;
+mod objects;
 mod processes;
 mod races;
 mod removal;

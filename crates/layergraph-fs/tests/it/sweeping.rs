@@ -286,3 +286,29 @@ fn a_file_that_is_published_during_a_sweep_keeps_its_mode() -> Result {
     }
     Ok(())
 }
+
+/// Nothing can be locked or listed that its maker may not read.
+#[test]
+fn a_staging_directory_is_its_makers_whatever_the_umask() -> Result {
+    as_ordinary_user!();
+    let test = crate::processes::this_test!();
+    let Some(home) = crate::processes::partner_home() else {
+        // In a process of its own: the umask is one for all threads.
+        let home = Home::new()?;
+        return Ok(crate::processes::Partner::start(&test, home.top())?.finish()?);
+    };
+    let home = Dir::open(&home)?;
+    for umask in [0o777, 0o700, 0o400, 0o200, 0o100] {
+        let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(umask));
+        let staging = Staging::new(&home);
+        rustix::process::umask(before);
+        let staging = staging?;
+        assert_eq!(staging.dir().metadata_here()?.mode, 0o700, "{umask:o}");
+        staging.dir().make_dir(os("d"), 0o700)?;
+        assert_eq!(staging.dir().sorted_names()?, ["d"]);
+        assert_eq!(sweep(&home)?, 0, "it is locked");
+        staging.discard()?;
+        assert!(home.sorted_names()?.is_empty());
+    }
+    Ok(())
+}
