@@ -8,7 +8,9 @@
 mod again;
 mod aufs;
 mod directories;
+mod error;
 mod finish;
+mod limits;
 mod link;
 mod name;
 mod object;
@@ -22,10 +24,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use layergraph_fs::{Dir, FileKind, FsError, Metadata, Root};
-use layergraph_tar::{Kind, Member, Reader, TarError};
+use layergraph_tar::{Kind, Member, Reader};
 
 use self::again::LastFile;
 use self::directories::{Directories, ObjectId};
+pub use self::error::UnpackError;
+pub use self::limits::Limits;
 use self::name::EntryName;
 pub(crate) use self::name::WHITEOUT_PREFIX;
 use crate::Ownership;
@@ -38,40 +42,6 @@ pub struct UnpackOptions {
     pub ownership: Ownership,
     /// What the layer may cost. The defaults let every real image pass.
     pub limits: Limits,
-}
-
-/// What one layer may cost; more is refused with [`UnpackError::Limit`].
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Limits {
-    /// How many entries it may have. Default: 10 million.
-    pub entries: u64,
-    /// How many bytes its files may have in all, holes included, and with them the files of the
-    /// layers below that hard links of it copy. Default: 1 TiB.
-    pub unpacked_bytes: u64,
-    /// How many directories may stand one in another. Default: 500.
-    pub depth: usize,
-    /// How many bytes of memory the records of its directories may take, at most 4 GiB. Default:
-    /// 20 MiB.
-    ///
-    /// A directory takes 60 bytes and what its name has, as long as each comes soon after the one
-    /// it is in, and else 60 and what its path has. An object that is made in a directory of the
-    /// layers below takes 15. So by default a layer may have 250,000 directories, or 1,400,000
-    /// objects in directories that were there. With what
-    /// [decoding](crate::codec::DecodeOptions::memory) takes by default and 10 MiB for everything
-    /// else, unpacking needs no more than 64 MiB.
-    pub directory_bytes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            entries: 10_000_000,
-            unpacked_bytes: 1 << 40,
-            depth: 500,
-            directory_bytes: 20 << 20,
-        }
-    }
 }
 
 /// What an unpacking did.
@@ -91,96 +61,6 @@ pub struct Unpacked {
     /// How many devices and named pipes were recorded instead of made, under
     /// [`Ownership::Squash`].
     pub recorded_nodes: u64,
-}
-
-/// Why a layer was not unpacked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum UnpackError {
-    /// The layer is not a readable archive, or its source failed.
-    #[error(transparent)]
-    Tar(#[from] TarError),
-    /// There is not a single byte, not even an end marker: more likely a lost file than a layer
-    /// without entries.
-    #[error("the layer is empty")]
-    Empty,
-    /// The name of an entry cannot be one of a layer.
-    #[error("refused the name {path}: {reason}")]
-    Name {
-        /// The name as the layer has it, made printable.
-        path: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// An entry for the root that is no directory.
-    #[error("refused the entry {path}: the root can only be a directory")]
-    Root {
-        /// The name as the layer has it, made printable.
-        path: String,
-    },
-    /// An entry of a type that layers do not have.
-    #[error("refused the entry {path}: type {} is not supported", kind.escape_ascii())]
-    Type {
-        /// The name as the layer has it, made printable.
-        path: String,
-        /// The type's byte.
-        kind: u8,
-    },
-    /// A character device 0:0: it would be a whiteout wherever overlayfs sees it.
-    #[error("refused the entry {path}: device 0:0 is a whiteout of overlayfs")]
-    WhiteoutDevice {
-        /// The name as the layer has it, made printable.
-        path: String,
-    },
-    /// A device number that Linux has not.
-    #[error("refused the entry {path}: there is no device {major}:{minor}")]
-    DeviceNumber {
-        /// The name as the layer has it, made printable.
-        path: String,
-        /// The major number.
-        major: u32,
-        /// The minor number.
-        minor: u32,
-    },
-    /// A symbolic link to what is no path.
-    #[error("refused the symbolic link {path}: {reason}")]
-    Symlink {
-        /// The name as the layer has it, made printable.
-        path: String,
-        /// What is wrong with its target.
-        reason: &'static str,
-    },
-    /// A hard link to something that is not there or can have no second name.
-    #[error("refused the hard link {path} to {target}: {reason}")]
-    HardLink {
-        /// The name as the layer has it, made printable.
-        path: String,
-        /// The target as the layer has it, made printable.
-        target: String,
-        /// What is wrong with it.
-        reason: &'static str,
-    },
-    /// The layer wants more than its [`Limits`] allow.
-    #[error("refused the entry {path}: more than {limit} {what}")]
-    Limit {
-        /// The entry that wanted it, made printable.
-        path: String,
-        /// Of what.
-        what: &'static str,
-        /// The limit.
-        limit: u64,
-    },
-    /// The file system did not take an entry.
-    #[error("cannot make the entry {path}")]
-    Entry {
-        /// The name as the layer has it, made printable.
-        path: String,
-        /// The call that failed.
-        source: FsError,
-    },
-    /// A call that belongs to no single entry failed.
-    #[error(transparent)]
-    Fs(#[from] FsError),
 }
 
 /// Makes the name of an entry fit for a message: no control characters, no broken UTF-8.
@@ -301,6 +181,7 @@ impl<'a> Unpacker<'a> {
                 EntryName::AufsLink { name } => self.keep_aufs_link(&member, &name, archive)?,
                 EntryName::Aufs => {}
             }
+            self.check_steps(&member)?;
         }
         Ok(())
     }
@@ -310,13 +191,7 @@ impl<'a> Unpacker<'a> {
         self.done.entries += 1;
         self.done.size = self.done.size.saturating_add(member.size);
         let limit = self.options.limits.entries;
-        if self.done.entries > limit {
-            return Err(UnpackError::Limit {
-                path: shown(&member.path),
-                what: "entries",
-                limit,
-            });
-        }
+        check_limit(member, self.done.entries, "entries", limit)?;
         self.charge(member, member.size)
     }
 
@@ -324,14 +199,13 @@ impl<'a> Unpacker<'a> {
     fn charge(&mut self, member: &Member, bytes: u64) -> Result<(), UnpackError> {
         self.bytes = self.bytes.saturating_add(bytes);
         let limit = self.options.limits.unpacked_bytes;
-        if self.bytes > limit {
-            return Err(UnpackError::Limit {
-                path: shown(&member.path),
-                what: "bytes in all files",
-                limit,
-            });
-        }
-        Ok(())
+        check_limit(member, self.bytes, "bytes in all files", limit)
+    }
+
+    /// Checks what it has taken to find the way to an entry and those before it.
+    fn check_steps(&self, member: &Member) -> Result<(), UnpackError> {
+        let limit = self.options.limits.steps;
+        check_limit(member, self.root.steps(), "steps through links", limit)
     }
 
     fn state_root(&mut self, member: &Member) -> Result<(), UnpackError> {
@@ -475,6 +349,22 @@ impl<'a> Unpacker<'a> {
     }
 }
 
+fn check_limit(
+    member: &Member,
+    count: u64,
+    what: &'static str,
+    limit: u64,
+) -> Result<(), UnpackError> {
+    if count <= limit {
+        return Ok(());
+    }
+    Err(UnpackError::Limit {
+        path: shown(&member.path),
+        what,
+        limit,
+    })
+}
+
 fn path_below(top: &Path, dir: &Dir, name: &OsStr) -> Vec<u8> {
     let below = dir.path().strip_prefix(top).unwrap_or(dir.path());
     let path = if name.is_empty() {
@@ -501,17 +391,4 @@ fn is_directory(member: &Member) -> bool {
 fn is_note(member: &Member) -> bool {
     // `V` is the label that GNU tar gives a volume.
     matches!(member.kind, Kind::Global | Kind::Other(b'V'))
-}
-
-impl UnpackError {
-    /// Says which entry a failed call was for.
-    fn about(self, member: &Member) -> UnpackError {
-        match self {
-            UnpackError::Fs(source) => UnpackError::Entry {
-                path: shown(&member.path),
-                source,
-            },
-            other => other,
-        }
-    }
 }

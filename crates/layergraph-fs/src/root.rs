@@ -53,6 +53,8 @@ pub struct Root {
     cache: HashMap<Vec<u8>, Known>,
     /// False once the kernel has said that it has no `openat2(2)`.
     in_one_call: bool,
+    /// How many components were walked.
+    steps: u64,
 }
 
 /// What a path leads to.
@@ -83,6 +85,7 @@ impl Root {
             dir: Arc::new(dir),
             cache: HashMap::new(),
             in_one_call: true,
+            steps: 0,
         }
     }
 
@@ -103,6 +106,12 @@ impl Root {
     /// Forgets what paths lead to, because the tree has changed.
     pub fn forget(&mut self) {
         self.cache.clear();
+    }
+
+    /// Returns how many components all paths had so far that were walked step by step, with those
+    /// of the links they passed through: each has cost a few calls.
+    pub fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// Opens the directory that `path` leads to; an empty path leads to the root.
@@ -177,7 +186,9 @@ impl Root {
 
     fn walk(&mut self, path: &[u8]) -> Result<Arc<Dir>> {
         let mut walk = Walk::new(&self.dir, path)?;
-        match walk.run::<FsError>(None) {
+        let done = walk.run::<FsError>(None);
+        self.steps += walk.components as u64;
+        match done {
             Ok(()) => {
                 let dir = walk.end();
                 Ok(self.remember(path, dir))
@@ -197,7 +208,9 @@ impl Root {
         make: &mut MakeDirectory<'_, E>,
     ) -> Result<Arc<Dir>, E> {
         let mut walk = Walk::new(&self.dir, path)?;
-        walk.run(Some(make))?;
+        let done = walk.run(Some(make));
+        self.steps += walk.components as u64;
+        done?;
         let dir = walk.end();
         Ok(self.remember(path, dir))
     }

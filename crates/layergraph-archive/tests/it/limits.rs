@@ -67,6 +67,39 @@ fn r32_hard_links_through_aufs_are_names_of_one_file_and_copy_nothing() {
 }
 
 #[test]
+fn r32_links_in_the_way_of_entries_may_take_so_many_steps_in_all() {
+    // Each entry goes through 4 links with 101 components each, and a link forgets the way.
+    let mut entries = vec!["a/".to_owned()];
+    for number in 0..4 {
+        let next = if number < 3 {
+            format!("l{}", number + 1)
+        } else {
+            "a".to_owned()
+        };
+        entries.push(format!("l{number} -> {}{next}", "a/../".repeat(50)));
+    }
+    for number in 0..10 {
+        entries.push(format!("l0/f{number} = 1"));
+        entries.push(format!("s{number} -> nowhere"));
+    }
+    let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+    let apply = |steps| {
+        let directory = tree(&[]);
+        let mut options = options();
+        options.limits.steps = steps;
+        let tar = layer(&entries);
+        unpack(&mut tar.as_slice(), &open(directory.path()), &options)
+    };
+    apply(10_000).expect("they are 4,050");
+    match apply(3000) {
+        Err(UnpackError::Limit { path, what, .. }) => {
+            assert_eq!((path.as_str(), what), ("l0/f7", "steps through links"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn r44_what_has_the_longest_name_can_be_removed_by_a_layer() {
     let (name, other) = ("n".repeat(255), "n".repeat(252));
     let old = tree(&[&format!("{name} = 1"), &format!("d/{other}/f = 1")]);
@@ -77,7 +110,7 @@ fn r44_what_has_the_longest_name_can_be_removed_by_a_layer() {
 
 #[test]
 fn r44_what_has_the_longest_path_can_be_removed_by_a_layer() {
-    let parts = vec!["d".repeat(200); 19].join("/");
+    let parts = vec!["d".repeat(200); 20].join("/");
     let path = format!("{parts}/{}", "e".repeat(4095 - parts.len() - 3));
     let directory = tree(&[&format!("{path}/f = 1"), &format!("{path}/g = 1")]);
     let count = || {
@@ -100,7 +133,7 @@ fn with_few_handles(name: &str, body: impl FnOnce()) {
         return body();
     }
     let this = std::env::current_exe().expect("a test binary");
-    let script = r#"ulimit -n 100 && exec "$0" --exact "limits::$1""#;
+    let script = r#"ulimit -n 256 && exec "$0" --exact "limits::$1""#;
     let output = Command::new("sh")
         .args(["-c", script])
         .arg(this)
@@ -116,7 +149,7 @@ fn with_few_handles(name: &str, body: impl FnOnce()) {
 #[test]
 fn r10_a_sign_for_a_deep_tree_takes_few_handles() {
     with_few_handles("r10_a_sign_for_a_deep_tree_takes_few_handles", || {
-        let deep = format!("top/{}", "d/".repeat(300));
+        let deep = format!("top/{}", "d/".repeat(400));
         let (old, new) = (format!("{deep}old = 1"), format!("{deep}new = 1"));
         for (sign, left) in [(".wh.top", 0), ("top/.wh..wh..opq", 1)] {
             let directory = tree(&[&old]);

@@ -208,6 +208,8 @@ impl Tree {
                     .iter()
                     .any(|made| made == other || made.starts_with(&within))
         });
+        let objects = &self.objects;
+        self.parted.retain(|path, _| objects.contains_key(path));
     }
 
     fn put(&mut self, path: &str, object: Object) {
@@ -423,9 +425,20 @@ proptest! {
 
     #[test]
     fn r44_a_sign_removes_what_a_hard_link_of_its_layer_has_copied(
-        lower in vec(linked_entry(), 0..12),
-        layer in vec(any_entry(), 0..12),
+        lower in vec(linked_entry(), 0..8),
+        layer in vec(any_entry(), 0..8),
+        (target, name) in (path(), path()),
+        (at, later, is_opaque) in (0..8_usize, 0..8_usize, any::<bool>()),
     ) {
+        let (mut lower, mut layer) = (lower, layer);
+        lower.push(Entry::File(target.clone(), "x", 0o750));
+        let at = at.min(layer.len());
+        layer.insert(at, Entry::Link(name, target.clone()));
+        let sign = match target.rsplit_once('/') {
+            Some((above, _)) if is_opaque => Entry::Opaque(above.to_owned()),
+            _ => Entry::Whiteout(target),
+        };
+        layer.insert((at + 1 + later).min(layer.len()), sign);
         check(&lower, &layer)?;
     }
 

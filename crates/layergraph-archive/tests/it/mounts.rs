@@ -27,10 +27,10 @@ fn in_child(test: &str, mount: &str) {
         .env(TREE, directory.path())
         .output()
         .expect("unshare runs");
-    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}");
-    assert!(text.contains("1 passed"), "{text}");
-    assert!(other.path().join("f").exists(), "{text}");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("1 passed"), "{said}");
+    assert!(other.path().join("f").exists(), "{said}");
 }
 
 #[track_caller]
@@ -38,7 +38,11 @@ fn check_refused(tree: &Path, sign: &str) {
     match apply_roots(&layer(&[sign]), tree) {
         Err(UnpackError::Entry { path, source }) => {
             assert_eq!(path, sign);
-            assert_eq!(source.kind(), std::io::ErrorKind::CrossesDevices, "{source:?}");
+            assert_eq!(
+                source.kind(),
+                std::io::ErrorKind::CrossesDevices,
+                "{source:?}"
+            );
         }
         other => panic!("{sign}: {other:?}"),
     }
