@@ -1,5 +1,5 @@
-//! What the tests of several crates share: asking for what the machine may lack, and running
-//! programs.
+//! What the tests of several crates share: asking for what the machine may lack, running programs,
+//! and running a test once more in another process.
 //!
 //! A test that needs a privilege or a program says so in its first lines:
 //!
@@ -17,7 +17,8 @@
 //! test` lists the skipped tests, and in CI there may be none.
 //!
 //! [`run`] gives a program a time limit, [`as_user`] takes the privileges away from it, and
-//! [`user_directory`] is where it may then work.
+//! [`user_directory`] is where it may then work. [`is_prepared`] and [`Partner`] run the test
+//! itself once more. A [`Volume`] is a file system for one test.
 //!
 //! # Limitations
 //!
@@ -25,11 +26,22 @@
 
 #![forbid(unsafe_code)]
 
+mod again;
+mod names;
 pub mod need;
 mod process;
 pub mod skip;
+mod volume;
 
-pub use process::{USER, as_user, install, peak_memory_of_children, run, user_directory};
+pub use again::{
+    Partner, again, as_partner, has_passed, is_prepared, is_within, partner_home, ready_until_told,
+    say, test_name,
+};
+pub use names::{escaped, names};
+pub use process::{
+    USER, as_user, install, installed, peak_memory_of_children, run, user_directory,
+};
+pub use volume::{Volume, noise};
 
 /// Ends the test as skipped unless the machine has what it needs.
 ///

@@ -1,8 +1,8 @@
 //! Running programs from tests: with a time limit, and without the privileges of root.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Seek};
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -78,7 +78,7 @@ fn contents(file: &mut File) -> io::Result<Vec<u8>> {
 
 /// Makes the command run as the ordinary user [`USER`], without further groups, in `/`.
 ///
-/// The program must be one that everybody may reach: see [`install`].
+/// The program must be one that everybody may reach: see [`installed`].
 pub fn as_user(command: &mut Command) -> &mut Command {
     command
         .uid(USER)
@@ -121,6 +121,19 @@ pub fn install(program: &Path, directory: &Path) -> io::Result<PathBuf> {
     } else {
         Err(io::Error::other(format!("cp: {status}")))
     }
+}
+
+/// Puts a program into a directory of its own, where every user may run it until the directory is
+/// dropped.
+///
+/// # Errors
+///
+/// What making the directory or putting the program there said.
+pub fn installed(program: &Path) -> io::Result<(TempDir, PathBuf)> {
+    let directory = tempfile::tempdir()?;
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o755))?;
+    let program = install(program, directory.path())?;
+    Ok((directory, program))
 }
 
 /// Returns the most memory, in bytes, that a child of this process had that has ended.
@@ -199,7 +212,7 @@ mod tests {
     fn an_ordinary_user_has_its_directory_and_no_privilege() -> io::Result<()> {
         require!(root);
         let directory = user_directory()?;
-        let program = install(Path::new("/bin/cat"), directory.path())?;
+        let (_bin, program) = installed(Path::new("/bin/cat"))?;
         let script = "\
             id -u; id -g; id -G
             echo x >\"$1/file\" && \"$2\" \"$1/file\"

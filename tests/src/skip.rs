@@ -7,6 +7,8 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::again::test_name;
+
 /// Names the file to which skipped tests are added; set by `cargo xtask test`.
 pub(crate) const FILE: &str = "LAYERGRAPH_SKIPPED";
 
@@ -46,9 +48,7 @@ pub fn record(package: &str, path: &str, reason: &str) {
 }
 
 fn line(package: &str, path: &str, reason: &str) -> String {
-    let path = path.replace("::{{closure}}", "");
-    let test = path.strip_suffix("::here").unwrap_or(&path);
-    let test = test.split_once("::").map_or(test, |(_crate, rest)| rest);
+    let test = test_name(path);
     let reason = reason.lines().map(str::trim).collect::<Vec<_>>().join(" ");
     format!("skipped: {package} {test}: {reason}\n")
 }
@@ -64,10 +64,9 @@ mod tests {
     use super::*;
 
     use std::fs;
-    use std::process::Command;
     use std::time::Duration;
 
-    use crate::{require, run};
+    use crate::{again, as_partner, has_passed, partner_home, require, run, this_test};
 
     #[test]
     fn a_line_names_package_test_and_reason() {
@@ -95,24 +94,17 @@ mod tests {
     /// Runs itself again, because the variable can only be set for another process.
     #[test]
     fn a_skipped_test_passes_and_is_recorded() -> io::Result<()> {
-        const WITHIN: &str = "LAYERGRAPH_TESTS_WITHIN";
-        if env::var_os(WITHIN).is_some() {
+        if partner_home().is_some() {
             assert_eq!(skipped_with_result(), Ok(()));
             skipped_with_nothing();
             return Ok(());
         }
-        let directory = tempfile::tempdir()?;
-        let file = directory.path().join("skipped");
-        let mut command = Command::new(env::current_exe()?);
-        command
-            .args([
-                "--exact",
-                "skip::tests::a_skipped_test_passes_and_is_recorded",
-            ])
-            .env(WITHIN, "1")
-            .env(FILE, &file);
+        let home = tempfile::tempdir()?;
+        let file = home.path().join("skipped");
+        let mut command = again(&env::current_exe()?, &this_test!());
+        as_partner(&mut command, home.path()).env(FILE, &file);
         let output = run(&mut command, Duration::from_secs(60))?;
-        assert!(output.status.success(), "{output:?}");
+        has_passed(&output)?;
 
         let lines = "\
 skipped: layergraph-tests skip::tests::skipped_with_result: no-such-program-anywhere is not in PATH

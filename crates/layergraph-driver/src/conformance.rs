@@ -33,6 +33,8 @@
 //! With `in_one_process` at the end, the laws about several processes are left out; that is for
 //! drivers that keep their books in memory, and for no other.
 //!
+//! [`files`] and [`assert_swept`] look at a store, for tests that a driver has beside the laws.
+//!
 //! [`ModelDriver`] is for those who build on drivers. It hands out as little as the trait promises,
 //! refuses what the trait does not allow, fails when it is told to, and remembers what it was
 //! asked.
@@ -56,6 +58,7 @@ use std::error::Error;
 use std::io::{self, Write};
 
 pub use self::Verdict::{Kept, Skipped};
+pub use self::lab::{assert_swept, files};
 pub use self::model::{Call, CallKind, ModelDriver};
 
 /// The laws.

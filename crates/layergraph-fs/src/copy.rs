@@ -192,8 +192,8 @@ enum Handle {
 }
 
 impl<'a> Original<'a> {
-    /// Opens `name`, which was of this kind a moment ago. If it is of another one by now, this is
-    /// the kind that is copied.
+    /// Opens `name`, which was of this kind a moment ago. If it is of another one by now, that is
+    /// the one to be copied; but what was a file and is none, or is a directory, is refused.
     fn open(from: &'a Dir, name: &'a OsStr, kind: FileKind) -> Result<Original<'a>> {
         let original = |metadata, handle| Original {
             from,

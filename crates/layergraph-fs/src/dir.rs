@@ -431,7 +431,8 @@ pub(crate) fn listed_or_passed<T>(open: impl Fn(OFlags) -> Result<T>) -> Result<
     }
 }
 
-fn stat_of(fd: &OwnedFd, at: At<'_>) -> Result<Metadata> {
-    let stat = look("fstat", at, || rustix::fs::fstat(fd))?;
+/// Returns what the file system knows about what a handle is on.
+pub(crate) fn stat_of(fd: impl AsFd, at: At<'_>) -> Result<Metadata> {
+    let stat = look("fstat", at, || rustix::fs::fstat(&fd))?;
     Metadata::from_stat(&stat).ok_or_else(|| at.error("fstat", Errno::INVAL))
 }

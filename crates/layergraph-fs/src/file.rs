@@ -10,13 +10,14 @@ use rustix::fs::{Gid, Mode, SeekFrom, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::attributes::{remove_inherited_acls, timestamps};
+use crate::dir::stat_of;
 use crate::sys::{self, At, change, look, sync};
 use crate::{Metadata, Result};
 
 /// A regular file made by [`Dir::create_file`](crate::Dir::create_file), open for writing.
 ///
-/// Set the owner first, then the mode, then attributes, then times: each of these steps undoes
-/// something of those behind it.
+/// Set the owner first, then extended attributes, then the mode, then times: each of these steps
+/// undoes something of those behind it, or forbids it.
 #[derive(Debug)]
 pub struct NewFile {
     fd: OwnedFd,
@@ -73,8 +74,7 @@ impl NewFile {
 
     /// Returns what the file system knows about the file.
     pub fn metadata(&self) -> Result<Metadata> {
-        let stat = look("fstat", self.at(), || rustix::fs::fstat(&self.fd))?;
-        Metadata::from_stat(&stat).ok_or_else(|| self.at().error("fstat", Errno::INVAL))
+        stat_of(&self.fd, self.at())
     }
 
     /// Sets owner and group. The kernel clears set-uid, set-gid and file capabilities.

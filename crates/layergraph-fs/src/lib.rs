@@ -4,8 +4,7 @@
 //!
 //! - **Working below a directory without leaving it.** [`Dir`] is an open directory; each of its
 //!   methods takes one plain name and never follows a link. [`Root`] resolves whole untrusted
-//!   paths the way
-//!   `chroot(2)` would, links and all, so that no path leads out of it.
+//!   paths the way `chroot(2)` would, links and all, so that no path leads out of it.
 //! - **Publishing all or nothing.** [`write_atomic`] replaces one file, [`Staging`] builds a whole
 //!   directory in private and renames it into place; [`sweep`] removes what a dead process left.
 //! - **Keeping everything a file has.** Extended attributes, nanosecond times, device numbers,

@@ -1,13 +1,14 @@
-//! Locks among processes and threads: single bytes of one file.
+//! Locks among processes and threads: single bytes of one file, or a directory.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::dir::stat_of;
 use crate::sys::{change, look};
 use crate::{Dir, FileKind, Metadata, Result};
 
@@ -91,15 +92,15 @@ impl LockFile {
             }
             result => result?,
         };
-        let stat = look("fstat", at, || rustix::fs::fstat(&fd))?;
-        match Metadata::from_stat(&stat) {
-            Some(metadata) if metadata.kind == FileKind::File => Ok(LockFile {
-                dir: dir.try_clone()?,
-                name: name.to_owned(),
-                metadata,
-            }),
-            _ => Err(at.error("openat", Errno::INVAL)),
+        let metadata = stat_of(&fd, at)?;
+        if metadata.kind != FileKind::File {
+            return Err(at.error("openat", Errno::INVAL));
         }
+        Ok(LockFile {
+            dir: dir.try_clone()?,
+            name: name.to_owned(),
+            metadata,
+        })
     }
 
     /// Waits for byte number `byte`, which is below 2⁶³.
@@ -141,10 +142,10 @@ impl LockFile {
         let fd = look("openat", at, || {
             rustix::fs::openat(&self.dir, &self.name, OPEN, Mode::empty())
         })?;
-        let stat = look("fstat", at, || rustix::fs::fstat(&fd))?;
-        match Metadata::from_stat(&stat) {
-            Some(metadata) if metadata.is_same_object(&self.metadata) => Ok(fd),
-            _ => Err(at.error("openat", Errno::STALE)),
+        if stat_of(&fd, at)?.is_same_object(&self.metadata) {
+            Ok(fd)
+        } else {
+            Err(at.error("openat", Errno::STALE))
         }
     }
 
@@ -167,6 +168,27 @@ impl LockFile {
             l_len: 1,
             l_pid: 0,
         })
+    }
+}
+
+impl Dir {
+    /// Waits until nobody else has the directory locked, and locks it (`flock(2)`).
+    ///
+    /// The lock ends with the handle and all its [clones](Dir::try_clone), or with the process.
+    /// Locking it once more by the same handle does nothing.
+    ///
+    /// # Errors
+    ///
+    /// `EACCES` for a directory that its mode does not let the caller read.
+    pub fn lock(&self) -> Result<()> {
+        let locked = look("flock", self.here(), || {
+            rustix::fs::flock(self, FlockOperation::LockExclusive)
+        });
+        match locked {
+            // The handle is one to pass through. Opening the other kind tells why.
+            Err(error) if error.is(Errno::BADF) => self.listed().and(Err(error)),
+            result => result,
+        }
     }
 }
 

@@ -1,8 +1,8 @@
-//! Directories that are opened only where nothing is mounted on them.
+//! Which mount a directory is on: nothing is opened or removed that is mounted in a tree.
 
 use std::ffi::OsStr;
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxAttributes, StatxFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, StatxFlags};
 use rustix::io::Errno;
 
 use crate::dir::listed_or_passed;
@@ -20,6 +20,22 @@ impl Dir {
     pub fn open_dir_on_mount(&self, name: &OsStr) -> Result<Dir> {
         listed_or_passed(|flags| open_on_same_mount(self, name, flags))
     }
+
+    /// Checks that the directory is on the same mount as `other`.
+    ///
+    /// A kernel before 5.8 does not say which mount that is. There both have to be on the same file
+    /// system, and one that is mounted twice goes unseen.
+    ///
+    /// # Errors
+    ///
+    /// `EXDEV` if it is not.
+    pub fn check_same_mount(&self, other: &Dir) -> Result<()> {
+        if is_on_same_mount(self, other)? {
+            Ok(())
+        } else {
+            Err(self.here().error("statx", Errno::XDEV))
+        }
+    }
 }
 
 /// Opens the directory `name`; where another file system, or the same once more, is mounted there,
@@ -35,7 +51,7 @@ pub(crate) fn open_on_same_mount(dir: &Dir, name: &OsStr, flags: OFlags) -> Resu
         // A kernel before 5.6 does not know the call; a sandbox may forbid what it does not know.
         Err(error) if error.is(Errno::NOSYS) || error.is(Errno::PERM) => {
             let opened = dir.open_dir_as(name, flags)?;
-            if is_mounted(dir, &opened)? {
+            if !is_on_same_mount(&opened, dir)? {
                 return Err(at.error("openat", Errno::XDEV));
             }
             Ok(opened)
@@ -44,20 +60,16 @@ pub(crate) fn open_on_same_mount(dir: &Dir, name: &OsStr, flags: OFlags) -> Resu
     }
 }
 
-fn is_mounted(dir: &Dir, opened: &Dir) -> Result<bool> {
+fn is_on_same_mount(a: &Dir, b: &Dir) -> Result<bool> {
     let statx = |dir: &Dir| {
         look("statx", dir.here(), || {
-            rustix::fs::statx(dir, "", AtFlags::EMPTY_PATH, StatxFlags::INO)
+            rustix::fs::statx(dir, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
         })
     };
-    let stat = statx(opened)?;
-    // Since Linux 5.8 the kernel says it; before, a mount of the same file system goes unseen.
-    if stat
-        .stx_attributes_mask
-        .contains(StatxAttributes::MOUNT_ROOT)
-    {
-        return Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT));
+    let (a, b) = (statx(a)?, statx(b)?);
+    let has_mount = |mask| StatxFlags::from_bits_retain(mask).contains(StatxFlags::MNT_ID);
+    if has_mount(a.stx_mask) && has_mount(b.stx_mask) {
+        return Ok(a.stx_mnt_id == b.stx_mnt_id);
     }
-    let above = statx(dir)?;
-    Ok((stat.stx_dev_major, stat.stx_dev_minor) != (above.stx_dev_major, above.stx_dev_minor))
+    Ok((a.stx_dev_major, a.stx_dev_minor) == (b.stx_dev_major, b.stx_dev_minor))
 }

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use crate::attributes::{
     handle_path, read_xattrs, remove_inherited_acls, set_mode_by_handle, through_proc, timestamps,
 };
+use crate::dir::stat_of;
 use crate::sys::{At, change, look};
 use crate::{Dir, FileKind, Metadata, Result};
 
@@ -80,8 +81,7 @@ impl Object {
 
     /// Returns what the file system knows about the object.
     pub fn metadata(&self) -> Result<Metadata> {
-        let stat = look("fstat", self.at(), || rustix::fs::fstat(&self.fd))?;
-        Metadata::from_stat(&stat).ok_or_else(|| self.at().error("fstat", Errno::INVAL))
+        stat_of(&self.fd, self.at())
     }
 
     /// Returns the target of a link, exactly as it is stored; another kind gives `ENOENT`.

@@ -10,18 +10,24 @@ use rustix::io::Errno;
 use crate::dir::{HERE, LISTED, PASSED};
 use crate::mount::open_on_same_mount;
 use crate::trail::Trail;
-use crate::{Dir, FileKind, Result};
+use crate::{Dir, FileKind, FsError, Result};
 
 /// How often one directory is emptied while somebody else fills it, and how often the removal
 /// begins anew because directories in it were moved.
 const ATTEMPTS: u32 = 64;
+
+/// How many names of directories are noted at a time that are still to be removed, of all levels; a
+/// level may have a few in any case.
+const NOTED: usize = 16 << 10;
+const NOTED_OF_LEVEL: usize = 64;
 
 /// Removes `name` from `dir`, with everything in it if it is a directory.
 ///
 /// A name that is not there is no error, nor is an entry that vanishes meanwhile. A link is
 /// removed and never followed (R10), not even if somebody puts it in the place of a directory
 /// meanwhile. A directory whose owner may not list or change it gets the mode 0700 first, if the
-/// caller may do that. However deep the tree is, a few dozen handles suffice.
+/// caller may do that. However deep and wide the tree is, a few dozen handles and little memory
+/// suffice.
 ///
 /// # Errors
 ///
@@ -42,8 +48,16 @@ pub fn remove_tree(dir: &Dir, name: &OsStr) -> Result<()> {
 }
 
 struct Removal {
-    /// With each directory what is still to be removed from it.
-    trail: Trail<Vec<Doomed>>,
+    trail: Trail<Level>,
+    /// How many names are noted, of all levels.
+    noted: usize,
+}
+
+/// What is still to be removed from a directory.
+struct Level {
+    doomed: Vec<Doomed>,
+    /// Whether there may be more than what is noted.
+    has_more: bool,
 }
 
 /// The name of a directory, or of something that may be one.
@@ -54,24 +68,43 @@ struct Doomed {
 
 impl Removal {
     fn new(dir: &Dir) -> Result<Removal> {
+        let level = Level {
+            doomed: Vec::new(),
+            has_more: false,
+        };
         Ok(Removal {
-            trail: Trail::new(dir.try_clone()?, Vec::new()),
+            trail: Trail::new(dir.try_clone()?, level),
+            noted: 0,
         })
     }
 
     fn run(mut self, name: &OsStr) -> Result<()> {
-        self.trail.state().push(Doomed::new(name));
-        loop {
-            if let Some(doomed) = self.trail.state().last_mut() {
-                doomed.attempts += 1;
-                let name = doomed.name.clone();
-                self.descend(name)?;
-            } else if self.trail.depth() > 0 {
-                self.ascend()?;
-            } else {
-                return Ok(());
-            }
+        self.begin(name);
+        while self.step()? {}
+        Ok(())
+    }
+
+    fn begin(&mut self, name: &OsStr) {
+        self.trail.state().doomed.push(Doomed::new(name));
+        self.noted += 1;
+    }
+
+    /// Enters a directory, goes on in one, or leaves one; returns whether anything was left to do.
+    fn step(&mut self) -> Result<bool> {
+        let Level { doomed, has_more } = self.trail.state();
+        if let Some(doomed) = doomed.last_mut() {
+            doomed.attempts += 1;
+            let name = doomed.name.clone();
+            self.descend(name)?;
+        } else if *has_more {
+            let listed = permitted(self.trail.here(), true, Dir::listed)?;
+            *self.trail.state() = self.clear(&listed)?;
+        } else if self.trail.depth() > 0 {
+            self.ascend()?;
+        } else {
+            return Ok(false);
         }
+        Ok(true)
     }
 
     /// Enters the directory called `name` and removes from it what is not a directory.
@@ -80,8 +113,8 @@ impl Removal {
     fn descend(&mut self, name: OsString) -> Result<()> {
         match self.permitted(|here| open_below(here, &name)) {
             Ok(dir) => {
-                let doomed = clear(&dir)?;
-                self.trail.enter(name, dir, doomed)
+                let level = self.clear(&dir)?;
+                self.trail.enter(name, dir, level)
             }
             Err(error) if error.is(Errno::NOTDIR) || error.is(Errno::LOOP) => {
                 let result = self.permitted(|here| here.remove_file(&name));
@@ -112,7 +145,8 @@ impl Removal {
     /// directory meanwhile, is removed in the next attempt.
     fn settle(&mut self, result: Result<()>) -> Result<()> {
         const AGAIN: [Errno; 4] = [Errno::NOTEMPTY, Errno::EXIST, Errno::NOTDIR, Errno::ISDIR];
-        let attempts = self.trail.state().last().map_or(0, |last| last.attempts);
+        let doomed = &mut self.trail.state().doomed;
+        let attempts = doomed.last().map_or(0, |last| last.attempts);
         match result {
             Ok(()) => {}
             Err(error) if error.is(Errno::NOENT) => {}
@@ -121,14 +155,60 @@ impl Removal {
             }
             Err(error) => return Err(error),
         }
-        self.trail.state().pop();
+        doomed.pop();
+        self.noted -= 1;
         Ok(())
+    }
+
+    /// Removes from `dir` what is not a directory, and returns the names of the directories, or of
+    /// as many as there is room for.
+    ///
+    /// A file system may leave out entries while others are removed. They are found in the next
+    /// attempt, because then the directory is not empty.
+    fn clear(&mut self, dir: &Dir) -> Result<Level> {
+        let room = (NOTED.saturating_sub(self.noted) / 2).max(NOTED_OF_LEVEL);
+        let mut doomed = Vec::new();
+        let listed = dir.each_entry_here(|name, kind| {
+            if kind != Some(FileKind::Directory) {
+                match permitted(dir, true, |dir| dir.remove_file(name)) {
+                    Err(error) if error.is(Errno::NOENT) => return Ok(()),
+                    // A directory of which the file system did not say that it is one.
+                    Err(error) if error.is(Errno::ISDIR) => {}
+                    result => return Ok(result?),
+                }
+            }
+            doomed.push(Doomed::new(name));
+            if doomed.len() < room {
+                Ok(())
+            } else {
+                Err(Stop::Full)
+            }
+        });
+        let has_more = match listed {
+            Ok(()) => false,
+            Err(Stop::Full) => true,
+            Err(Stop::Failed(error)) => return Err(error),
+        };
+        self.noted += doomed.len();
+        Ok(Level { doomed, has_more })
     }
 
     /// Makes a call in the directory the walk is in, if need be after that was opened up. The
     /// caller's own directory is left as it is.
     fn permitted<T>(&self, call: impl FnMut(&Dir) -> Result<T>) -> Result<T> {
         permitted(self.trail.here(), self.trail.depth() > 0, call)
+    }
+}
+
+/// Why a listing ended.
+enum Stop {
+    Full,
+    Failed(FsError),
+}
+
+impl From<FsError> for Stop {
+    fn from(error: FsError) -> Stop {
+        Stop::Failed(error)
     }
 }
 
@@ -139,30 +219,6 @@ impl Doomed {
             attempts: 0,
         }
     }
-}
-
-/// Removes from `dir` what is not a directory, and returns the names of the directories.
-///
-/// A file system may leave out entries while others are removed. They are found in the next
-/// attempt, because then the directory is not empty.
-fn clear(dir: &Dir) -> Result<Vec<Doomed>> {
-    let mut doomed = Vec::new();
-    dir.each_entry_here(|name, kind| {
-        if kind == Some(FileKind::Directory) {
-            doomed.push(Doomed::new(name));
-            return Ok(());
-        }
-        match permitted(dir, true, |dir| dir.remove_file(name)) {
-            Err(error) if error.is(Errno::NOENT) => Ok(()),
-            // A directory of which the file system did not say that it is one.
-            Err(error) if error.is(Errno::ISDIR) => {
-                doomed.push(Doomed::new(name));
-                Ok(())
-            }
-            result => result,
-        }
-    })?;
-    Ok(doomed)
 }
 
 /// Makes a call in `dir`; where that is not permitted and the directory is to go too, once more
@@ -191,5 +247,50 @@ fn open_below(dir: &Dir, name: &OsStr) -> Result<Dir> {
             passed.listed()
         }
         result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn few_names_are_noted_however_wide_the_tree_is() -> std::result::Result<(), Box<dyn Error>> {
+        const WIDE: usize = NOTED + 1000;
+        // In memory, where a directory is quickly made.
+        let memory = Path::new("/dev/shm");
+        let home = if memory.is_dir() {
+            tempfile::tempdir_in(memory)?
+        } else {
+            tempfile::tempdir()?
+        };
+        let top = Dir::open(home.path())?;
+        let names = ["wide", "deep"].map(OsStr::new);
+        for name in names {
+            top.make_dir(name, 0o700)?;
+            let mut dir = top.open_dir(name)?;
+            let (depth, width) = if name == "wide" { (1, WIDE) } else { (20, 300) };
+            for _ in 0..depth {
+                for number in 0..width {
+                    dir.make_dir(OsStr::new(&format!("d{number}")), 0o700)?;
+                }
+                dir = dir.open_dir(OsStr::new("d0"))?;
+            }
+        }
+        for name in names {
+            let mut removal = Removal::new(&top)?;
+            removal.begin(name);
+            while removal.step()? {
+                let here = removal.trail.state().doomed.len();
+                let most = NOTED + removal.trail.depth() * NOTED_OF_LEVEL;
+                assert!(here <= removal.noted && removal.noted <= most);
+            }
+            assert_eq!(removal.noted, 0);
+            assert!(top.find(name)?.is_none());
+        }
+        Ok(())
     }
 }

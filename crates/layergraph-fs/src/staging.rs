@@ -1,6 +1,7 @@
 //! Directories that are built in private and published by a rename.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 
 use rustix::io::Errno;
 
@@ -131,6 +132,7 @@ impl Staging {
             to,
             name,
             mode,
+            old: None,
         };
         let landed = landing.land(durability);
         // If the rename was not made, or taken back.
@@ -155,7 +157,43 @@ impl Staging {
     ///
     /// As for [`publish`](Staging::publish).
     pub fn publish_entry(
+        self,
+        entry: &OsStr,
+        to: &Dir,
+        name: &OsStr,
+        mode: RenameMode,
+        durability: Durability,
+    ) -> Result<Published> {
+        self.publish_entry_for(None, entry, to, name, mode, durability)
+    }
+
+    /// Publishes `entry`, which is in the directory, in the place of `old`, which is called `name`
+    /// in `to`, and discards the rest together with `old`.
+    ///
+    /// Another object that has taken the place of `old` is not discarded, nor even exchanged, but
+    /// for a moment if it has done so at the very last.
+    ///
+    /// # Errors
+    ///
+    /// As for [`publish`](Staging::publish), and of the kind [`ErrorKind::ResourceBusy`] if `old`
+    /// is not called so.
+    ///
+    /// [`ErrorKind::ResourceBusy`]: std::io::ErrorKind::ResourceBusy
+    pub fn exchange_entry(
+        self,
+        entry: &OsStr,
+        old: &Dir,
+        to: &Dir,
+        name: &OsStr,
+        durability: Durability,
+    ) -> Result<Published> {
+        let old = old.metadata_here()?;
+        self.publish_entry_for(Some(old), entry, to, name, RenameMode::Exchange, durability)
+    }
+
+    fn publish_entry_for(
         mut self,
+        old: Option<Metadata>,
         entry: &OsStr,
         to: &Dir,
         name: &OsStr,
@@ -169,6 +207,7 @@ impl Staging {
             to,
             name,
             mode,
+            old,
         };
         let landed = landing.land(durability);
         if mode == RenameMode::Exchange && landed.as_ref().is_err_and(FsError::is_published) {
@@ -220,18 +259,42 @@ struct Landing<'a> {
     to: &'a Dir,
     name: &'a OsStr,
     mode: RenameMode,
+    /// What an exchange is to take away, if it may not be anything else.
+    old: Option<Metadata>,
 }
 
 impl Landing<'_> {
     /// Makes the rename, durable if it is to be; after an error it is taken back.
     fn land(&self, durability: Durability) -> Result<()> {
+        self.check_old(self.to, self.name)?;
         let opened_up = self.rename()?;
+        self.or_back(self.check_old(self.from, self.entry), &opened_up)?;
         if durability == Durability::None {
             return Ok(());
         }
         let moved = opened_up.iter().map(|opened| &opened.dir);
         let synced = moved.chain([self.to, self.from]).try_for_each(Dir::sync);
         self.or_back(synced, &opened_up)
+    }
+
+    /// Checks that what is to be taken away, or has been, is called `name`.
+    fn check_old(&self, dir: &Dir, name: &OsStr) -> Result<()> {
+        let Some(old) = &self.old else {
+            return Ok(());
+        };
+        if dir
+            .find(name)?
+            .is_some_and(|found| found.is_same_object(old))
+        {
+            return Ok(());
+        }
+        let reason = "another object has taken its place";
+        let source = io::Error::new(io::ErrorKind::ResourceBusy, reason);
+        Err(FsError::new(
+            "renameat2",
+            self.to.path_of(self.name),
+            source,
+        ))
     }
 
     /// Renames, if need be after directories to be moved were made writable for their owner; these
@@ -254,7 +317,9 @@ impl Landing<'_> {
             return Err(refused);
         }
         let renamed = self.rename_once();
-        let closed = opened_up.iter().try_for_each(OpenedUp::close);
+        // Each of them, whatever becomes of another.
+        let closed = opened_up.iter().map(OpenedUp::close);
+        let closed = closed.fold(Ok(()), Result::and);
         renamed?;
         self.or_back(closed, &opened_up)?;
         Ok(opened_up)
@@ -318,5 +383,52 @@ impl OpenedUp {
 
     fn close(&self) -> Result<()> {
         self.dir.set_mode(OsStr::new(HERE), self.mode)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// It may do so at any moment: the one before the rename is that of a look, too.
+    #[test]
+    fn what_takes_the_place_of_the_old_object_is_neither_exchanged_nor_removed() -> io::Result<()> {
+        for is_at_the_last in [false, true] {
+            let home = tempfile::tempdir()?;
+            let at = |name: &str| home.path().join(name);
+            let [name, new] = ["tree", "new"].map(OsStr::new);
+            fs::create_dir(at("tree"))?;
+            let to = Dir::open(home.path())?;
+            let old = to.open_dir(name)?;
+            let staging = Staging::new(&to)?;
+            staging.dir().make_dir(new, 0o700)?;
+            fs::rename(at("tree"), at("aside"))?;
+            fs::create_dir(at("tree"))?;
+            fs::write(at("tree/other"), "1")?;
+            let error = if is_at_the_last {
+                let landing = Landing {
+                    from: staging.dir(),
+                    entry: new,
+                    to: &to,
+                    name,
+                    mode: RenameMode::Exchange,
+                    old: Some(old.metadata_here()?),
+                };
+                let opened_up = landing.rename()?;
+                assert!(at("tree/other").metadata().is_err(), "they are exchanged");
+                landing.or_back(landing.check_old(landing.from, new), &opened_up)
+            } else {
+                let exchanged = staging.exchange_entry(new, &old, &to, name, Durability::Full);
+                exchanged.map(drop)
+            };
+            let error = error.expect_err("it is another object");
+            assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
+            assert_eq!(error.path(), at("tree"));
+            assert!(!error.is_published());
+            assert_eq!(fs::read(at("tree/other"))?, b"1");
+        }
+        Ok(())
     }
 }

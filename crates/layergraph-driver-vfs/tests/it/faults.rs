@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use layergraph_driver::conformance::assert_swept;
 use layergraph_driver::{Driver, DriverErrorKind, StagedLayer};
 use layergraph_fs::Durability;
 use layergraph_fs::faults::{Fault, FaultLog};
@@ -87,7 +88,8 @@ impl Scene {
     fn assert_swept(&self, names: &BTreeSet<PathBuf>, when: &str) -> Result {
         let root = self.store.root();
         let expected = names.iter().map(|name| root.join(name)).collect();
-        self.store.assert_swept(&expected, when)
+        assert_swept(&self.store.driver, root, &expected, when)?;
+        Ok(())
     }
 }
 

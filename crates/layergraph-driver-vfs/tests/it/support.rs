@@ -8,18 +8,18 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
 use layergraph_archive::{UnpackOptions, View, listing, unpack};
+use layergraph_driver::conformance::files;
 use layergraph_driver::{Driver, DriverOptions, LayerId};
 use layergraph_driver_vfs::VfsDriver;
 use layergraph_fs::{Dir, Durability};
 use layergraph_tar::{Kind, NewMember, Writer};
-use layergraph_tests::{as_user, install, run, user_directory};
+use layergraph_tests::{as_user, installed, run, user_directory};
 use tempfile::TempDir;
 
-pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// A driver with a store of its own.
 pub(crate) struct Store {
@@ -62,37 +62,7 @@ impl Store {
 
     /// Everything in the store.
     pub(crate) fn files(&self) -> io::Result<BTreeSet<PathBuf>> {
-        let mut found = BTreeSet::new();
-        let mut left = vec![self.root().to_owned()];
-        while let Some(directory) = left.pop() {
-            for entry in fs::read_dir(&directory)? {
-                let entry = entry?;
-                if entry.file_type()?.is_dir() {
-                    left.push(entry.path());
-                }
-                found.insert(entry.path());
-            }
-        }
-        Ok(found)
-    }
-
-    /// Sweeps until nothing but `expected` is there.
-    ///
-    /// A process that another test starts holds copies of our handles for a moment, and so keeps
-    /// locks that we have let go.
-    #[track_caller]
-    pub(crate) fn assert_swept(&self, expected: &BTreeSet<PathBuf>, when: &str) -> Result {
-        let mut left = BTreeSet::new();
-        for _ in 0..500 {
-            self.driver.sweep()?;
-            left = self.files()?;
-            if left == *expected {
-                return Ok(());
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        let left: Vec<_> = left.symmetric_difference(expected).collect();
-        panic!("{when}: left over, or missing: {left:?}");
+        files(self.root())
     }
 }
 
@@ -145,9 +115,8 @@ pub(crate) fn layer(lines: &[(u32, &str)]) -> Result<Vec<u8>> {
 /// Runs tests of this program as an ordinary user, in a directory of the user's, and returns what
 /// it said. `select` is what the program takes to choose them.
 pub(crate) fn as_ordinary_user(select: &[&str]) -> Result<String> {
-    let (bin, home) = (tempfile::tempdir()?, user_directory()?);
-    fs::set_permissions(bin.path(), fs::Permissions::from_mode(0o755))?;
-    let program = install(&env::current_exe()?, bin.path())?;
+    let home = user_directory()?;
+    let (_bin, program) = installed(&env::current_exe()?)?;
     let mut command = Command::new(program);
     command.args(select).env("TMPDIR", home.path());
     let output = run(as_user(&mut command), Duration::from_secs(300))?;

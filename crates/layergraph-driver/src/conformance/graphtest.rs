@@ -35,20 +35,17 @@ pub fn create_empty(open: OpenDriver) -> Outcome {
 /// A layer with a sticky directory of another owner and a set-uid file that nobody may read.
 fn base(lab: &Lab) -> Fallible {
     let mut layer = Layer::new()?;
-    let directory = NewMember {
-        mode: 0o1705,
-        uid: 1,
-        gid: 2,
-        ..layer.member("a subdir", Kind::Directory)
+    let mut add = |name, kind, mode, (uid, gid), data| {
+        let member = NewMember {
+            mode,
+            uid,
+            gid,
+            ..layer.member(name, kind)
+        };
+        layer.add(&member, data)
     };
-    layer.add(&directory, b"")?;
-    let file = NewMember {
-        mode: 0o4222,
-        uid: 0,
-        gid: 0,
-        ..layer.member("a file", Kind::File)
-    };
-    layer.add(&file, b"Some data")?;
+    add("a subdir", Kind::Directory, 0o1705, (1, 2), b"")?;
+    add("a file", Kind::File, 0o4222, (0, 0), b"Some data")?;
     let staged = stage(&*lab.driver, None)?;
     apply(&*lab.driver, &*staged, &layer.finish()?)?;
     Ok(staged.commit(&id("Base"), None)?)

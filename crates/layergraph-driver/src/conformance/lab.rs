@@ -94,26 +94,10 @@ impl Lab {
         files(self.root())
     }
 
-    /// Sweeps, and checks that then the store holds `expected` and nothing else. Returns how much
-    /// was swept.
-    ///
-    /// A process that another test starts at this moment holds copies of our handles until it
-    /// executes its program, and so keeps locks that we have let go: a leftover may need a second
-    /// sweep.
+    /// Sweeps, and checks that then the store holds `expected`: see [`assert_swept`].
     #[track_caller]
     pub(super) fn assert_swept(&self, expected: &BTreeSet<PathBuf>) -> Fallible<usize> {
-        let mut swept = 0;
-        let mut found = BTreeSet::new();
-        for _ in 0..500 {
-            swept += self.driver.sweep()?;
-            found = self.files()?;
-            if found == *expected {
-                return Ok(swept);
-            }
-            thread::sleep(Duration::from_millis(10));
-        }
-        let left: Vec<_> = found.symmetric_difference(expected).collect();
-        panic!("these are left over, or missing: {left:?}");
+        assert_swept(&*self.driver, self.root(), expected, "after a sweep")
     }
 }
 
@@ -213,8 +197,12 @@ pub(super) fn without(lines: &[String], is_of: impl Fn(&str) -> bool) -> Vec<&st
     lines.filter(|line| !is_of(line)).collect()
 }
 
-/// Everything in a directory, seen from outside of the driver.
-pub(super) fn files(top: &Path) -> io::Result<BTreeSet<PathBuf>> {
+/// Returns the paths of everything in a directory, seen from outside of the driver.
+///
+/// # Errors
+///
+/// What reading the directories said.
+pub fn files(top: &Path) -> io::Result<BTreeSet<PathBuf>> {
     let mut found = BTreeSet::new();
     let mut left = vec![top.to_owned()];
     while let Some(directory) = left.pop() {
@@ -227,6 +215,42 @@ pub(super) fn files(top: &Path) -> io::Result<BTreeSet<PathBuf>> {
         }
     }
     Ok(found)
+}
+
+/// Sweeps, and checks that then the store in `root` holds the [`files`] that are `expected` and
+/// nothing else. Returns how much was swept.
+///
+/// `when` begins the message if that does not hold.
+///
+/// A process that another test starts at this moment holds copies of our handles until it executes
+/// its program, and so keeps locks that we have let go: a leftover may need a second sweep.
+///
+/// # Errors
+///
+/// What sweeping or reading the directories said.
+///
+/// # Panics
+///
+/// If the store goes on to hold something else.
+#[track_caller]
+pub fn assert_swept(
+    driver: &dyn Driver,
+    root: &Path,
+    expected: &BTreeSet<PathBuf>,
+    when: &str,
+) -> Result<usize, Box<dyn Error + Send + Sync>> {
+    let mut swept = 0;
+    let mut found = BTreeSet::new();
+    for _ in 0..500 {
+        swept += driver.sweep()?;
+        found = files(root)?;
+        if found == *expected {
+            return Ok(swept);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    let left: Vec<_> = found.symmetric_difference(expected).collect();
+    panic!("{when}: left over, or missing: {left:?}");
 }
 
 /// Says what this user lacks of root, if anything. It is tried: user 0 of a user namespace has the

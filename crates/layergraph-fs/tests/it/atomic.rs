@@ -137,7 +137,7 @@ fn a_file_without_a_commit_leaves_nothing() -> Result {
         .filter(|name| name != "f")
         .collect();
     assert!(
-        beside.len() == 1 && is_temporary_name(&beside[0]),
+        beside.len() == 1 && is_temporary_name(os(&beside[0])),
         "{beside:?}"
     );
     drop(file);

@@ -8,12 +8,14 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use layergraph_fs::{Device, Dir, FileKind, copy_file, copy_into, copy_tree, replace_by_copy};
-use layergraph_tests::require;
+use layergraph_tests::{USER, partner_home, require, this_test};
 use proptest::prelude::*;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
-use crate::processes::as_ordinary_user;
+use crate::processes::{
+    as_ordinary_user, partner_as_user, require_settled, succeed, while_mounted,
+};
 use crate::support::{Home, Result, Tree, assert_same, difference, errno, os, tree};
 
 /// A time with nanoseconds, other than those of other numbers.
@@ -172,21 +174,20 @@ fn a_copy_of_one_object_is_the_same_in_everything() -> Result {
 
 #[test]
 fn a_copy_of_somebody_elses_files_is_the_copiers_without_their_powers() -> Result {
-    if let Some(home) = crate::processes::partner_home() {
+    if let Some(home) = partner_home() {
         let dir = Dir::open(&home)?;
         let own = dir.open_dir(os("own"))?;
         copy_tree(&dir, os("from"), &own, os("to"))?;
         for name in ["to/f", "to/d"] {
             let copy = fs::metadata(home.join("own").join(name))?;
             assert_eq!(copy.mode() & 0o7777, 0o1755, "{name}");
-            assert_eq!(copy.uid(), layergraph_tests::USER);
+            assert_eq!(copy.uid(), USER);
         }
         assert!(crate::support::xattrs(&home.join("own/to/f"))?.is_empty());
         return Ok(());
     }
     require!(root);
-    let _ = crate::processes::starting(layergraph_tests::need::user);
-    require!(user);
+    require_settled!(user);
     let home = Home::new()?;
     home.set_mode(".", 0o755)?;
     home.file("from/f", "content")?;
@@ -197,11 +198,8 @@ fn a_copy_of_somebody_elses_files_is_the_copiers_without_their_powers() -> Resul
         home.set_mode(name, 0o7755)?;
     }
     home.directory("own")?;
-    std::os::unix::fs::chown(home.path("own"), Some(layergraph_tests::USER), None)?;
-    Ok(crate::processes::partner_as_user(
-        &crate::processes::this_test!(),
-        home.top(),
-    )?)
+    std::os::unix::fs::chown(home.path("own"), Some(USER), None)?;
+    Ok(partner_as_user(&this_test!(), home.top())?)
 }
 
 /// Access control lists of a directory go to what is made in it, but not to what is copied there.
@@ -214,7 +212,7 @@ fn a_copy_inherits_nothing_from_where_it_is() -> Result {
     home.set_mode("place", 0o2777)?;
     let mut command = std::process::Command::new("setfacl");
     let command = command.args(["-m", "d:u:0:rwx"]).arg(home.path("place"));
-    crate::processes::succeed(command)?;
+    succeed(command)?;
     let place = home.directory("place")?;
     place.make_dir(os("made"), 0o700)?;
     assert!(
@@ -286,15 +284,9 @@ fn a_mount_in_the_tree_is_named_and_not_copied() -> Result {
     require!(program "mount", "umount");
     let home = Home::new()?;
     home.directory("from/mount")?;
-    let mut mount = std::process::Command::new("mount");
-    crate::processes::succeed(
-        mount
-            .args(["-t", "tmpfs", "none"])
-            .arg(home.path("from/mount")),
-    )?;
-    let copied = copy_tree(&home.dir, os("from"), &home.dir, os("to"));
-    let mut umount = std::process::Command::new("umount");
-    crate::processes::succeed(umount.arg(home.path("from/mount")))?;
+    let copied = while_mounted(&["-t", "tmpfs", "none"], &home.path("from/mount"), || {
+        copy_tree(&home.dir, os("from"), &home.dir, os("to"))
+    })?;
     let error = copied.expect_err("something is mounted there");
     assert_eq!(error.errno(), Some(Errno::XDEV.raw_os_error()));
     assert_eq!(error.path(), home.path("from/mount"));

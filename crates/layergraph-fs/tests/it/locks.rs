@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use layergraph_fs::{Dir, FileKind, LockFile, LockGuard, LockKind};
+use layergraph_tests::{partner_home, ready_until_told, this_test};
 use proptest::prelude::*;
 use rustix::io::Errno;
 
-use crate::processes::{Partner, partner_home, ready_until_told, settled, this_test};
+use crate::processes::{settled, start_partner, start_partners};
 use crate::support::{Home, Result, errno, os};
 
 const KINDS: [LockKind; 2] = [LockKind::Shared, LockKind::Exclusive];
@@ -150,13 +151,9 @@ fn processes_with_the_lock_are_alone() -> Result {
     }
     let home = Home::new()?;
     let counter = home.file("counter", "0")?;
-    let mut partners = Vec::new();
-    for _ in 0..3 {
-        partners.push(Partner::start(&this_test!(), home.top())?);
+    for partner in start_partners(&this_test!(), home.top(), 3)? {
+        partner.finish()?;
     }
-    partners.iter_mut().try_for_each(Partner::wait_ready)?;
-    partners.iter_mut().for_each(Partner::tell);
-    partners.into_iter().try_for_each(Partner::finish)?;
     assert_eq!(fs::read_to_string(counter)?, "150");
     Ok(())
 }
@@ -170,7 +167,7 @@ fn a_process_that_is_killed_lets_its_locks_go() -> Result {
         return Ok(ready_until_told()?);
     }
     let home = Home::new()?;
-    let mut partner = Partner::start(&this_test!(), home.top())?;
+    let mut partner = start_partner(&this_test!(), home.top())?;
     partner.wait_ready()?;
     let file = open(home.top())?;
     assert!(file.try_lock(1, LockKind::Shared)?.is_none());

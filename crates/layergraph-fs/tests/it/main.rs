@@ -2,6 +2,8 @@
 
 mod atomic;
 mod attributes;
+#[cfg(feature = "faults")]
+mod closed_again;
 mod copies;
 #[cfg(feature = "faults")]
 mod faults;

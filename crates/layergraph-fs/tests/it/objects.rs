@@ -7,6 +7,7 @@ use layergraph_fs::{Device, Dir, FileKind, RenameMode};
 use layergraph_tests::require;
 use rustix::io::Errno;
 
+use crate::processes::while_mounted;
 use crate::support::{Home, Result, Tree, assert_same, errno, os, tree};
 
 const KINDS: [&str; 5] = ["file", "directory", "fifo", "socket", "link"];
@@ -181,11 +182,7 @@ fn r10_a_directory_with_a_mount_on_it_can_be_left_unopened() -> Result {
     let plain = home.path("plain");
     let plain = plain.to_str().expect("a plain path");
     for kind in [&["-t", "tmpfs", "none"][..], &["--bind", plain]] {
-        let mut mount = std::process::Command::new("mount");
-        crate::processes::succeed(mount.args(kind).arg(home.path("d")))?;
-        let found = open("d");
-        let mut umount = std::process::Command::new("umount");
-        crate::processes::succeed(umount.arg(home.path("d")))?;
+        let found = while_mounted(kind, &home.path("d"), || open("d"))?;
         let error = found.expect_err("something is mounted there");
         assert_eq!(error.errno(), Some(Errno::XDEV.raw_os_error()));
         assert_eq!(error.path(), home.path("d"));

@@ -4,11 +4,11 @@ use std::fs;
 use std::io;
 
 use layergraph_fs::{Dir, FileKind, remove_tree};
-use layergraph_tests::require;
+use layergraph_tests::{partner_home, require, this_test};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::processes::{as_ordinary_user, succeed};
+use crate::processes::{as_ordinary_user, start_partner, while_mounted};
 use crate::support::{Home, Result, assert_same, errno, is_root, os, untimed};
 
 /// Makes a chain of directories that no path leads through, each with a file in it.
@@ -70,8 +70,8 @@ fn an_object_of_any_kind_is_removed_and_what_is_missing_is_no_error() -> Result 
         dir.make_symlink(os("link"), os("link"))?;
     }
     for name in home.names()? {
-        remove_tree(&home.dir, &name)?;
-        remove_tree(&home.dir, &name)?;
+        remove_tree(&home.dir, os(&name))?;
+        remove_tree(&home.dir, os(&name))?;
     }
     assert_eq!(home.names()?.len(), 0);
     Ok(())
@@ -178,23 +178,19 @@ fn r10_a_mount_in_the_tree_is_named_and_what_is_behind_it_is_left() -> Result {
     require!(program "mount", "umount");
     let home = Home::new()?;
     home.file("outside/f", "content")?;
-    for options in [&["-t", "tmpfs", "none"][..], &["--bind", "outside"]] {
-        let point = home.directory("tree/a/mount")?;
-        let mut mount = std::process::Command::new("mount");
-        succeed(
-            mount
-                .current_dir(home.top())
-                .args(options)
-                .arg("tree/a/mount"),
-        )?;
-        home.file("tree/a/mount/f", "content")?;
-        let removed = remove_tree(&home.dir, os("tree"));
-        let is_left = home.path("tree/a/mount/f").exists();
-        succeed(std::process::Command::new("umount").arg(home.path("tree/a/mount")))?;
-        drop(point);
+    let outside = home.path("outside");
+    let outside = outside.to_str().expect("a plain path");
+    for options in [&["-t", "tmpfs", "none"][..], &["--bind", outside]] {
+        drop(home.directory("tree/a/mount")?);
+        let point = home.path("tree/a/mount");
+        let (removed, is_left) = while_mounted(options, &point, || -> Result<_> {
+            home.file("tree/a/mount/f", "content")?;
+            let removed = remove_tree(&home.dir, os("tree"));
+            Ok((removed, point.join("f").exists()))
+        })??;
         let error = removed.expect_err("something is mounted there");
         assert_eq!(error.errno(), Some(Errno::XDEV.raw_os_error()), "{error}");
-        assert_eq!(error.path(), home.path("tree/a/mount"));
+        assert_eq!(error.path(), point);
         assert!(is_left);
         remove_tree(&home.dir, os("tree"))?;
     }
@@ -228,11 +224,11 @@ fn r10_a_mount_is_seen_where_the_kernel_lacks_openat2() -> Result {
 /// Few handles are open at the same time, however deep the tree is.
 #[test]
 fn a_deep_tree_takes_a_few_dozen_handles() -> Result {
-    let test = crate::processes::this_test!();
-    if crate::processes::partner_home().is_none() {
+    if partner_home().is_none() {
         // In a process of its own, where nobody else opens any.
         let home = Home::new()?;
-        return Ok(crate::processes::Partner::start(&test, home.top())?.finish()?);
+        start_partner(&this_test!(), home.top())?.finish()?;
+        return Ok(());
     }
     let home = Home::in_memory()?;
     deep(&home, "tree", 500)?;

@@ -109,8 +109,8 @@ impl Home {
     }
 
     /// The names in it, sorted.
-    pub(crate) fn names(&self) -> layergraph_fs::Result<Vec<OsString>> {
-        self.dir.sorted_names()
+    pub(crate) fn names(&self) -> io::Result<Vec<String>> {
+        layergraph_tests::names(self.top())
     }
 }
 

@@ -11,10 +11,10 @@ use layergraph_fs::{
     AtomicFile, Dir, Durability, FileKind, RenameMode, Staging, is_temporary_name, sweep,
     write_atomic,
 };
-use layergraph_tests::require;
+use layergraph_tests::{partner_home, ready_until_told, require, this_test};
 
 use crate::processes::{
-    Partner, as_ordinary_user, partner_home, ready_until_told, settled, this_test,
+    as_ordinary_user, partner_as_user, require_settled, settled, start_partner, start_partners,
 };
 use crate::support::{Home, Over, Result, os};
 
@@ -64,7 +64,7 @@ fn what_another_process_is_making_stays_until_it_dies() -> Result {
         return Ok(ready_until_told()?);
     }
     let home = Home::new()?;
-    let mut partner = Partner::start(&this_test!(), home.top())?;
+    let mut partner = start_partner(&this_test!(), home.top())?;
     partner.wait_ready()?;
     assert_eq!(sweep(&home.dir)?, 0);
     assert_eq!(home.names()?.len(), 2);
@@ -145,12 +145,11 @@ fn an_ordinary_user_sweeps_for_nobody_else() -> Result {
         return Ok(());
     }
     require!(root);
-    let _ = crate::processes::starting(layergraph_tests::need::user);
-    require!(user);
+    require_settled!(user);
     let home = Home::new()?;
     home.set_mode(".", 0o777)?;
     home.file(&left(1), "")?;
-    crate::processes::partner_as_user(&this_test!(), home.top())?;
+    partner_as_user(&this_test!(), home.top())?;
     assert_eq!(home.names()?, [&*left(1)]);
     Ok(())
 }
@@ -199,7 +198,7 @@ fn threads_make_and_sweep_at_the_same_time() -> Result {
     })?;
     // Three times forty trees, and the file.
     assert_eq!(home.names()?.len(), 121);
-    assert!(!home.names()?.iter().any(|name| is_temporary_name(name)));
+    assert!(!home.names()?.iter().any(|name| is_temporary_name(os(name))));
     Ok(())
 }
 
@@ -242,18 +241,12 @@ fn processes_make_while_others_sweep() -> Result {
         return Ok(make_many(&dir, &home, &who)?);
     }
     let home = Home::new()?;
-    let mut partners = Vec::new();
-    for _ in 0..2 {
-        partners.push(Partner::start(&this_test!(), home.top())?);
-    }
-    partners.iter_mut().try_for_each(Partner::wait_ready)?;
-    partners.iter_mut().for_each(Partner::tell);
-    for partner in &mut partners {
+    for mut partner in start_partners(&this_test!(), home.top(), 2)? {
         while !partner.has_ended()? {
             sweep(&home.dir)?;
         }
+        partner.finish()?;
     }
-    partners.into_iter().try_for_each(Partner::finish)?;
     assert_eq!(home.names()?.len(), 81);
     Ok(())
 }
@@ -291,11 +284,11 @@ fn a_file_that_is_published_during_a_sweep_keeps_its_mode() -> Result {
 #[test]
 fn a_staging_directory_is_its_makers_whatever_the_umask() -> Result {
     as_ordinary_user!();
-    let test = crate::processes::this_test!();
-    let Some(home) = crate::processes::partner_home() else {
+    let Some(home) = partner_home() else {
         // In a process of its own: the umask is one for all threads.
         let home = Home::new()?;
-        return Ok(crate::processes::Partner::start(&test, home.top())?.finish()?);
+        start_partner(&this_test!(), home.top())?.finish()?;
+        return Ok(());
     };
     let home = Dir::open(&home)?;
     for umask in [0o777, 0o700, 0o400, 0o200, 0o100] {

@@ -4,7 +4,8 @@ use layergraph_fs::faults::{Call, FaultLog};
 use layergraph_fs::{copy_tree, remove_tree};
 use rustix::io::Errno;
 
-use super::{assert_names, fail, old_tree};
+use super::cases::home_with_old_tree;
+use super::{assert_names, fail};
 use crate::support::{Home, Result, assert_same, os, untimed};
 
 #[test]
@@ -16,9 +17,7 @@ fn a_copy_that_fails_at_any_call_names_it_and_leaves_the_original() -> Result {
     ] {
         let mut at = 0;
         loop {
-            let home = Home::in_memory()?;
-            old_tree(&home)?;
-            let before = untimed(&home.path("tree"))?;
+            let (home, before) = home_with_old_tree()?;
             let log = FaultLog::new();
             for call in lacking {
                 log.lack(call);
@@ -32,12 +31,7 @@ fn a_copy_that_fails_at_any_call_names_it_and_leaves_the_original() -> Result {
                 assert_same(&before, &untimed(&home.path("copy"))?, "the copy");
                 break;
             };
-            assert_names(
-                &copied.expect_err("no space"),
-                call.name,
-                &call.path,
-                Errno::NOSPC,
-            );
+            assert_names(&copied.expect_err("no space"), call, Errno::NOSPC);
             assert_eq!(calls.len(), at + 1, "nothing is done after an error");
             remove_tree(&home.dir, os("copy"))?;
             copy_tree(&home.dir, os("tree"), &home.dir, os("copy"))?;
