@@ -75,7 +75,7 @@ mod line;
 mod reader;
 mod writer;
 
-pub use assemble::{Assembled, assemble};
+pub use assemble::{Assembled, Assembly, assemble};
 pub use error::{AssembleError, RecipeError};
 pub use reader::Recipe;
 pub use writer::RecipeWriter;

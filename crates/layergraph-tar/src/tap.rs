@@ -53,3 +53,18 @@ impl<T: Tap + ?Sized> Tap for &mut T {
         (**self).data(bytes)
     }
 }
+
+/// Looks, or looks at nothing.
+impl<T: Tap> Tap for Option<T> {
+    fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.as_mut().map_or(Ok(()), |tap| tap.raw(bytes))
+    }
+
+    fn member(&mut self, member: &Member) -> io::Result<()> {
+        self.as_mut().map_or(Ok(()), |tap| tap.member(member))
+    }
+
+    fn data(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.as_mut().map_or(Ok(()), |tap| tap.data(bytes))
+    }
+}

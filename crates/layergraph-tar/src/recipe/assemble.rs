@@ -9,7 +9,7 @@ use super::{AssembleError, Entry, FileEntry, Recipe};
 const BUFFER: usize = 128 << 10;
 
 /// What was put together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Assembled {
     /// The length of the archive in bytes.
@@ -32,7 +32,7 @@ pub struct Assembled {
 /// finds what has changed by accident. Against an adversary only a digest of the whole helps.
 pub fn assemble<R, S, C, W>(
     recipe: Recipe<R>,
-    mut source: S,
+    source: S,
     mut out: W,
 ) -> Result<Assembled, AssembleError>
 where
@@ -41,74 +41,181 @@ where
     C: Read,
     W: Write,
 {
-    let mut assembled = Assembled {
-        size: 0,
-        contents: 0,
-    };
+    let mut assembly = Assembly::new(recipe, source);
     let mut buffer = vec![0; BUFFER];
-    for entry in recipe {
-        assembled.size += match entry? {
-            Entry::Segment(bytes) => {
-                out.write_all(&bytes).map_err(AssembleError::Write)?;
-                bytes.len() as u64
+    loop {
+        let count = assembly.fill(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        out.write_all(&buffer[..count])
+            .map_err(AssembleError::Write)?;
+    }
+    out.flush().map_err(AssembleError::Write)?;
+    Ok(assembly.assembled)
+}
+
+/// The archive that a recipe was made of, to be read.
+///
+/// [`assemble`] writes it. This is for whoever needs a reader, to look at the archive or to send it
+/// on; what is said of errors there holds here, and each is inside an [`io::Error`]. After an error
+/// there is nothing more to read but errors.
+#[derive(Debug)]
+pub struct Assembly<R, S, C> {
+    recipe: Recipe<R>,
+    source: S,
+    part: Part<C>,
+    assembled: Assembled,
+    has_failed: bool,
+}
+
+/// What is given out at the moment.
+#[derive(Debug)]
+enum Part<C> {
+    Nothing,
+    /// A segment, and how much of it is out.
+    Segment(Vec<u8>, usize),
+    Content(Content<C>),
+}
+
+/// A content, as far as it has been read.
+#[derive(Debug)]
+struct Content<C> {
+    file: FileEntry,
+    reader: C,
+    crc: Crc64,
+    length: u64,
+}
+
+impl<R, S, C> Assembly<R, S, C>
+where
+    R: Read,
+    S: FnMut(&FileEntry) -> io::Result<C>,
+    C: Read,
+{
+    /// Begins to put the archive together; `source` is asked as by [`assemble`].
+    pub fn new(recipe: Recipe<R>, source: S) -> Assembly<R, S, C> {
+        Assembly {
+            recipe,
+            source,
+            part: Part::Nothing,
+            assembled: Assembled::default(),
+            has_failed: false,
+        }
+    }
+
+    /// Puts the next bytes into the buffer, and returns how many; 0 at the end.
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<usize, AssembleError> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        loop {
+            let count = match &mut self.part {
+                Part::Nothing => match self.recipe.next().transpose()? {
+                    Some(entry) => {
+                        self.part = self.begin(entry)?;
+                        continue;
+                    }
+                    None => return Ok(0),
+                },
+                Part::Segment(bytes, out) => {
+                    let left = &bytes[*out..];
+                    let count = left.len().min(buffer.len());
+                    buffer[..count].copy_from_slice(&left[..count]);
+                    *out += count;
+                    count
+                }
+                Part::Content(content) => content.read(buffer)?,
+            };
+            if count > 0 {
+                self.assembled.size += count as u64;
+                return Ok(count);
             }
-            Entry::File(file) if file.size == 0 => 0,
+            self.part = Part::Nothing;
+        }
+    }
+
+    fn begin(&mut self, entry: Entry) -> Result<Part<C>, AssembleError> {
+        Ok(match entry {
+            Entry::Segment(bytes) => Part::Segment(bytes, 0),
+            Entry::File(file) if file.size == 0 => Part::Nothing,
             Entry::File(file) => {
-                let content = source(&file).map_err(|source| AssembleError::Open {
+                let reader = (self.source)(&file).map_err(|source| AssembleError::Open {
                     name: shown(&file),
                     source,
                 })?;
-                assembled.contents += 1;
-                copy(&file, content, &mut out, &mut buffer)?
+                self.assembled.contents += 1;
+                Part::Content(Content {
+                    file,
+                    reader,
+                    crc: Crc64::new(),
+                    length: 0,
+                })
             }
-        };
+        })
     }
-    out.flush().map_err(AssembleError::Write)?;
-    Ok(assembled)
 }
 
-/// Copies a content, if it is the one that the recipe means. Returns its length.
-fn copy(
-    file: &FileEntry,
-    mut content: impl Read,
-    out: &mut impl Write,
-    buffer: &mut [u8],
-) -> Result<u64, AssembleError> {
-    let name = || shown(file);
-    let mut crc = Crc64::new();
-    let mut length = 0;
-    loop {
-        let count = match content.read(buffer) {
-            Ok(0) => break,
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(source) => {
-                let name = name();
-                return Err(AssembleError::Read { name, source });
+impl<C: Read> Content<C> {
+    /// Reads on; at the end, checks that it was the content that the recipe means.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, AssembleError> {
+        let count = loop {
+            match self.reader.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => {
+                    let name = shown(&self.file);
+                    return Err(AssembleError::Read { name, source });
+                }
+                Ok(count) => break count,
             }
         };
-        if count as u64 > file.size - length {
+        if count == 0 {
+            return self.check().map(|()| 0);
+        }
+        if count as u64 > self.file.size - self.length {
+            return Err(changed_size(&self.file));
+        }
+        self.crc.update(&buffer[..count]);
+        self.length += count as u64;
+        Ok(count)
+    }
+
+    fn check(&self) -> Result<(), AssembleError> {
+        let Content { file, length, .. } = self;
+        let actual = self.crc.finish();
+        // What Go's tar-split writes for a directory or a link whose header states a size.
+        let is_empty_for_go = *length == 0 && file.checksum == actual;
+        if *length != file.size && !is_empty_for_go {
             return Err(changed_size(file));
         }
-        let bytes = &buffer[..count];
-        crc.update(bytes);
-        out.write_all(bytes).map_err(AssembleError::Write)?;
-        length += count as u64;
+        if actual != file.checksum {
+            return Err(AssembleError::Checksum {
+                name: shown(file),
+                expected: file.checksum,
+                actual,
+            });
+        }
+        Ok(())
     }
-    let actual = crc.finish();
-    // What Go's tar-split writes for a directory or a link whose header states a size.
-    let is_empty_for_go = length == 0 && file.checksum == actual;
-    if length != file.size && !is_empty_for_go {
-        return Err(changed_size(file));
+}
+
+impl<R, S, C> Read for Assembly<R, S, C>
+where
+    R: Read,
+    S: FnMut(&FileEntry) -> io::Result<C>,
+    C: Read,
+{
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.has_failed {
+            return Err(io::Error::other(
+                "the archive could not be assembled before",
+            ));
+        }
+        self.fill(buffer).map_err(|error| {
+            self.has_failed = true;
+            io::Error::other(error)
+        })
     }
-    if actual != file.checksum {
-        return Err(AssembleError::Checksum {
-            name: name(),
-            expected: file.checksum,
-            actual,
-        });
-    }
-    Ok(length)
 }
 
 fn changed_size(file: &FileEntry) -> AssembleError {

@@ -60,7 +60,7 @@ fn files_directories_and_links_are_read_in_all_formats() -> Outcome {
 
 #[test]
 fn names_of_any_bytes_are_read() -> Outcome {
-    require!(program "tar", "python3");
+    require!(program "tar", "bsdtar", "python3");
     let root = tempdir()?;
     let make = Maker(root.path());
     make.directory("süß".as_bytes())?;
