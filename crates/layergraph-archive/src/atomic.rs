@@ -1,9 +1,7 @@
 //! Applies a layer to a directory all at once.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 
 use layergraph_fs::{Dir, Durability, FsError, RenameMode, Staging};
 
@@ -39,7 +37,7 @@ pub struct Replaced {
 /// Calls on one directory wait for each other (by a lock on it, `flock(2)`), so each applies its
 /// layer to what the one before has made. Nobody else may write to the directory meanwhile: what
 /// the copy has not got goes with the old directory. Another directory in its place is no such
-/// loss: it is seen before the exchange, which then is not made.
+/// loss: it keeps the place, and nothing is changed.
 ///
 /// # Errors
 ///
@@ -54,70 +52,39 @@ pub fn unpack_atomic(
     durability: Durability,
 ) -> Result<Replaced, UnpackError> {
     let tree = OsStr::new(TREE);
-    let old = Old::find(parent, name)?;
+    // It is locked until the end.
+    let old = find_locked(parent, name)?;
     let staging = Staging::new(parent)?;
     staging.dir().make_dir(tree, 0o755)?;
-    let mode = if let Some(old) = &old {
-        layergraph_fs::copy_into(&old.dir, &staging.dir().open_dir(tree)?)?;
-        RenameMode::Exchange
+    if let Some(old) = &old {
+        layergraph_fs::copy_into(old, &staging.dir().open_dir(tree)?)?;
     } else {
         staging.dir().set_mode(tree, 0o755)?;
-        RenameMode::NoReplace
-    };
-    let unpacked = unpack(tar, &staging.dir().open_dir(tree)?, options)?;
-    if let Some(old) = &old
-        && !old.is_called(parent, name)?
-    {
-        let reason = "another object has taken the place of the directory that was copied";
-        let source = io::Error::new(io::ErrorKind::ResourceBusy, reason);
-        return Err(FsError::new("renameat2", parent.path().join(name), source).into());
     }
-    let published = staging.publish_entry(tree, parent, name, mode, durability)?;
+    let unpacked = unpack(tar, &staging.dir().open_dir(tree)?, options)?;
+    let published = match &old {
+        Some(old) => staging.exchange_entry(tree, old, parent, name, durability),
+        None => staging.publish_entry(tree, parent, name, RenameMode::NoReplace, durability),
+    }?;
     let leftover = published.leftover;
     Ok(Replaced { unpacked, leftover })
 }
 
-/// The directory that is to be replaced, locked against other calls.
-struct Old {
-    dir: Dir,
-    /// The lock ends with it.
-    _lock: File,
-}
-
-impl Old {
-    /// Opens the directory, once every call that was at work on it is done; returns nothing if
-    /// there is none. A link or a file is refused.
-    fn find(parent: &Dir, name: &OsStr) -> Result<Option<Old>, FsError> {
-        while parent.find(name)?.is_some() {
-            let dir = match parent.open_dir(name) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                result => result?,
-            };
-            let locked = dir.as_fd().try_clone_to_owned().and_then(|handle| {
-                let file = File::from(handle);
-                file.lock().map(|()| file)
-            });
-            let lock = match locked {
-                Ok(file) => file,
-                Err(error) => {
-                    // A handle that only leads through takes no lock; why it is such a one, and
-                    // cannot be copied either, is the better reason.
-                    dir.entries()?;
-                    return Err(FsError::new("flock", parent.path().join(name), error));
-                }
-            };
-            let old = Old { dir, _lock: lock };
-            // Whoever had the lock has put another directory in its place.
-            if old.is_called(parent, name)? {
-                return Ok(Some(old));
-            }
-        }
-        Ok(None)
-    }
-
-    fn is_called(&self, parent: &Dir, name: &OsStr) -> Result<bool, FsError> {
-        let here = self.dir.metadata_here()?;
+/// Opens and locks the directory that is to be replaced, once every call that was at work on it is
+/// done; returns nothing if there is none. A link or a file is refused.
+fn find_locked(parent: &Dir, name: &OsStr) -> Result<Option<Dir>, FsError> {
+    while parent.find(name)?.is_some() {
+        let dir = match parent.open_dir(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            result => result?,
+        };
+        dir.lock()?;
+        // Whoever had the lock may have put another directory in its place.
+        let here = dir.metadata_here()?;
         let found = parent.find(name)?;
-        Ok(found.is_some_and(|found| found.is_same_object(&here)))
+        if found.is_some_and(|found| found.is_same_object(&here)) {
+            return Ok(Some(dir));
+        }
     }
+    Ok(None)
 }

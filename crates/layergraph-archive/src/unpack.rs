@@ -115,6 +115,9 @@ pub fn unpack(
     unpacker.finish()
 }
 
+/// How many steps it counts for to make a directory, which takes some file systems a millisecond.
+const STEPS_OF_A_DIRECTORY: u64 = 32;
+
 /// The state of one unpacking.
 struct Unpacker<'a> {
     options: &'a UnpackOptions,
@@ -129,6 +132,8 @@ struct Unpacker<'a> {
     aufs_links: bool,
     /// How many bytes the layer has made files of, copies included.
     bytes: u64,
+    /// How many directories were made only because entries are in them.
+    implied: u64,
     done: Unpacked,
 }
 
@@ -153,6 +158,7 @@ impl<'a> Unpacker<'a> {
             last_file: None,
             aufs_links: false,
             bytes: 0,
+            implied: 0,
             done: Unpacked::default(),
         })
     }
@@ -205,7 +211,9 @@ impl<'a> Unpacker<'a> {
     /// Checks what it has taken to find the way to an entry and those before it.
     fn check_steps(&self, member: &Member) -> Result<(), UnpackError> {
         let limit = self.options.limits.steps;
-        check_limit(member, self.root.steps(), "steps through links", limit)
+        check_limit(member, self.root.steps(), "steps through links", limit)?;
+        let making = self.implied.saturating_mul(STEPS_OF_A_DIRECTORY);
+        check_limit(member, making, "steps for directories it implies", limit)
     }
 
     fn state_root(&mut self, member: &Member) -> Result<(), UnpackError> {
@@ -280,7 +288,10 @@ impl<'a> Unpacker<'a> {
             return Ok(parent.clone());
         }
         let Unpacker {
-            root, directories, ..
+            root,
+            directories,
+            implied,
+            ..
         } = self;
         let top = root.dir().path().to_owned();
         let dir = root.directory_or_make(path, &mut |dir: &Dir, name: &OsStr| {
@@ -289,6 +300,7 @@ impl<'a> Unpacker<'a> {
             directories.touch(&path_below(&top, dir, OsStr::new("")), &above)?;
             let bequeaths = !directories.is_made(above_id) && bequeaths(dir)?;
             let id = object::make_directory(dir, name, bequeaths)?;
+            *implied += 1;
             let path = path_below(&top, dir, name);
             directories.insert_fresh(id, &path, member.mtime, None)?;
             directories.insert_object(above_id, name.as_bytes())
@@ -334,6 +346,7 @@ impl<'a> Unpacker<'a> {
         name: &OsStr,
         metadata: &Metadata,
     ) -> Result<(), UnpackError> {
+        self.check_mount(&parent.dir)?;
         match metadata.kind {
             FileKind::Directory => {
                 layergraph_fs::remove_tree(&parent.dir, name)?;
@@ -346,6 +359,11 @@ impl<'a> Unpacker<'a> {
             _ => parent.dir.remove_file(name)?,
         }
         Ok(())
+    }
+
+    /// Refuses to remove anything from a directory that is behind a mount point.
+    fn check_mount(&self, dir: &Dir) -> Result<(), FsError> {
+        dir.check_same_mount(self.root.dir())
     }
 }
 

@@ -25,7 +25,7 @@ pub struct DecodeOptions {
     ///
     /// A zstd window is no larger than the content where the writer knew how long that is. A higher
     /// limit lets more be decoded; libzstd itself takes windows of up to 2 GiB. Whoever unpacks
-    /// has directories to record as well, and [`Decoder::memory_needed`] helps to divide a budget.
+    /// has directories to record as well, and [`Decoder::divide_memory`] divides a budget.
     ///
     /// gzip and bzip2 need 4 MiB at most, whatever the limit. Each decoder holds 128 KiB of input
     /// beside.
@@ -118,22 +118,7 @@ impl<R: Read> Decoder<R> {
     /// The 128 KiB of input that each decoder holds are not in it.
     ///
     /// Later members may ask for more, up to the limit. So whoever gives the rest of a budget away
-    /// also sets the limit anew:
-    ///
-    /// ```
-    /// use layergraph_archive::UnpackOptions;
-    /// use layergraph_archive::codec::{DecodeOptions, decode};
-    ///
-    /// # let layer = std::io::empty();
-    /// let budget = 48 << 20;
-    /// let mut layer = decode(layer, &DecodeOptions::default())?;
-    /// // Never less than a window of 8 MiB: some writers begin with a small member.
-    /// let memory = layer.memory_needed()?.max(9 << 20);
-    /// layer.limit_memory(memory);
-    /// let mut options = UnpackOptions::default();
-    /// options.limits.directory_bytes = usize::try_from(budget - memory)?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// also sets the limit anew, as [`divide_memory`](Decoder::divide_memory) does.
     ///
     /// # Errors
     ///
@@ -162,6 +147,53 @@ impl<R: Read> Decoder<R> {
         if let Some(member) = &mut self.member {
             member.limit_memory(limit);
         }
+    }
+
+    /// Divides `budget` bytes of memory: grants the decoder what the data needs of it, up to the
+    /// limit it has, and returns the rest.
+    ///
+    /// Data whose first member needs little is granted as much as a window of 8 MiB takes, which
+    /// all usual levels use, or the limit where the first member says nothing of the others; never
+    /// more than the budget.
+    ///
+    /// ```
+    /// use layergraph_archive::UnpackOptions;
+    /// use layergraph_archive::codec::{DecodeOptions, decode};
+    ///
+    /// # let layer = std::io::empty();
+    /// let mut layer = decode(layer, &DecodeOptions::default())?;
+    /// let mut options = UnpackOptions::default();
+    /// options.limits.directory_bytes = usize::try_from(layer.divide_memory(48 << 20)?)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`memory_needed`](Decoder::memory_needed), and [`CodecError::Memory`] where the first
+    /// member needs more than the budget.
+    pub fn divide_memory(&mut self, budget: u64) -> io::Result<u64> {
+        /// Enough for a window of 8 MiB.
+        const USUAL: u64 = 9 << 20;
+        /// More than what a member needs that is small, whatever the level.
+        const SMALL: u64 = 2 << 20;
+        let needed = self.memory_needed()?;
+        if needed > budget {
+            return Err(self.fail(CodecError::Memory {
+                codec: self.codec,
+                needed,
+                limit: budget,
+            }));
+        }
+        let most = self.options.memory.min(budget);
+        let granted = match self.codec {
+            // zstd:chunked, of which each file is a frame, begins with a small one, and that says
+            // nothing of the others.
+            Codec::Zstd if needed < SMALL => most,
+            Codec::Zstd | Codec::Xz => needed.max(USUAL).min(most),
+            _ => needed,
+        };
+        self.limit_memory(granted);
+        Ok(budget - granted)
     }
 
     /// Reads what is left to the end, verifies it, and returns the input at its end.

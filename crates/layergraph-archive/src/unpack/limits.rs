@@ -11,11 +11,13 @@ pub struct Limits {
     pub unpacked_bytes: u64,
     /// How many directories may stand one in another. Default: 500.
     pub depth: usize,
-    /// How many names may be looked up one by one in all, because symbolic links stand in the way
-    /// of entries or the kernel has no `openat2(2)`. Default: 20 million.
+    /// How many steps it may take to find the way to its entries. A step is a name that is looked
+    /// up by itself, because a symbolic link stands in the way or the kernel has no `openat2(2)`;
+    /// and a directory counts for 32 that is made only because an entry is in it. Default: 20
+    /// million of either kind.
     ///
-    /// One path can take 4,096 of them and more, so that a layer with links made for the purpose
-    /// would else be unpacked for hours.
+    /// One path can take 4,096 names and more, and a deep directory that is replaced again and
+    /// again has to be made as often. A layer made for the purpose would else be unpacked for days.
     pub steps: u64,
     /// How many bytes of memory the records of its directories may take, at most 4 GiB. Default:
     /// 20 MiB.

@@ -12,6 +12,10 @@ use crate::Ownership;
 use crate::attributes::in_layer;
 use crate::ownership::{OVERRIDE_STAT, OverrideStat};
 
+/// The permission that an object needs to take attributes from an ordinary user, who sets those
+/// only on what he may write to (xattr(7)).
+const WRITABLE: u32 = 0o200;
+
 /// A handle on an object, through which it gets what is stated.
 pub(super) trait Handle {
     fn metadata(&self) -> Result<Metadata, FsError>;
@@ -67,26 +71,22 @@ impl Unpacker<'_> {
         }
         let has_mode = now.kind != FileKind::Symlink;
         let mode = self.disk_mode(stated.mode, now.kind);
-        let first = self.attributable(mode);
+        let xattrs = self.disk_xattrs(stated, kind, device);
+        let first = if xattrs.is_empty() {
+            mode
+        } else {
+            mode | WRITABLE
+        };
         if has_mode && now.mode != first {
             object.set_mode(first)?;
         }
-        for (key, value) in self.disk_xattrs(stated, kind, device) {
+        for (key, value) in xattrs {
             object.set_xattr(OsStr::from_bytes(&key), &value)?;
         }
         if has_mode && first != mode {
             object.set_mode(mode)?;
         }
         Ok(())
-    }
-
-    /// Returns the mode under which an object that is to get `mode` takes its attributes: an
-    /// ordinary user sets those only on what the user may write (xattr(7)).
-    fn attributable(&self, mode: u32) -> u32 {
-        match self.options.ownership {
-            Ownership::Preserve => mode,
-            Ownership::Squash => mode | 0o200,
-        }
     }
 
     /// Returns the mode an object gets on disk.

@@ -5,7 +5,7 @@
 //! so that a further sign for it costs nothing.
 //!
 //! What may be removed is any tree: however deep and wide it is, few handles and little memory
-//! suffice. Nothing behind a mount point is removed.
+//! suffice.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -14,7 +14,6 @@ use std::sync::Arc;
 use layergraph_fs::{Dir, FileKind, FsError, Left, Metadata, Trail};
 
 use super::directories::ObjectId;
-use super::object::not_made;
 use super::{Parent, UnpackError, Unpacker};
 
 /// How many bytes the names of directories may take that are still to be stripped, of all levels;
@@ -58,6 +57,7 @@ impl Unpacker<'_> {
         if self.is_ours(id) {
             return Ok(());
         }
+        self.check_mount(&parent.dir)?;
         let dir = parent.dir.open_dir_on_mount(name)?;
         let path = self.path_of(&parent.dir, name);
         let has_entries = self.strip(&dir, path.clone())?;
@@ -88,26 +88,10 @@ impl Unpacker<'_> {
             return Ok(());
         }
         let path = self.path_of(&dir, OsStr::new(""));
-        self.check_mount(&parent, &path)?;
+        self.check_mount(&dir)?;
         self.strip(&dir, path)?;
         self.forget();
         self.directories.emptied(parent.id);
-        Ok(())
-    }
-
-    /// Refuses a directory on which something is mounted, unless it is the root.
-    fn check_mount(&mut self, directory: &Parent, path: &[u8]) -> Result<(), FsError> {
-        let (above, name) = match path.iter().rposition(|&byte| byte == b'/') {
-            Some(slash) => (&path[..slash], &path[slash + 1..]),
-            None if path.is_empty() => return Ok(()),
-            None => (&b""[..], path),
-        };
-        let above = self.root.directory(above)?;
-        let name = OsStr::from_bytes(name);
-        let found = above.open_dir_on_mount(name)?.metadata_here()?;
-        if ObjectId::from(&found) != directory.id {
-            return Err(not_made(&above, name));
-        }
         Ok(())
     }
 

@@ -1,21 +1,64 @@
-//! Atomic unpacks beside others: no layer is lost, and no tree that was not copied.
+//! Atomic unpacks: all or nothing, and beside others no layer is lost, nor a tree that was not
+//! copied.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use layergraph_archive::{Replaced, UnpackError, unpack_atomic};
+use layergraph_archive::{Replaced, UnpackError, UnpackOptions, unpack_atomic};
 use layergraph_fs::Durability;
+use layergraph_tests::{is_prepared, this_test};
 
 use crate::support::{Interrupted, layer, lines, open, options, tree};
 
 fn unpack(tar: &mut dyn io::Read, place: &Path) -> Result<Replaced, UnpackError> {
     let name = OsStr::new("root");
     unpack_atomic(tar, &open(place), name, &options(), Durability::None)
+}
+
+#[test]
+fn a_directory_that_an_atomic_unpack_makes_has_mode_0755_whatever_the_umask() {
+    // The umask is the whole process's.
+    if !is_prepared("umask 077", &this_test!()).expect("it holds there") {
+        return;
+    }
+    let place = tree(&[]);
+    let name = OsStr::new("new");
+    let tar = layer(&["d/f = 1"]);
+    let (parent, options) = (open(place.path()), options());
+    unpack_atomic(&mut &*tar, &parent, name, &options, Durability::None).expect("a good layer");
+    for (path, mode) in [("new", 0o755), ("new/d", 0o755), ("new/d/f", 0o644)] {
+        let metadata = fs::metadata(place.path().join(path)).expect("it was made");
+        assert_eq!(metadata.mode() & 0o7777, mode, "{path}");
+    }
+}
+
+#[test]
+fn an_atomic_unpack_changes_all_or_nothing() {
+    let place = tree(&["root/", "root/old = 1"]);
+    let parent = open(place.path());
+    let (name, options) = (OsStr::new("root"), UnpackOptions::default());
+    let good = layer(&["new = 2", ".wh.old"]);
+    // The last member lacks data.
+    let bad = &layer(&["new = 3", "more = 4"])[..3584];
+    let refused =
+        unpack_atomic(&mut &*bad, &parent, name, &options, Durability::None).expect_err("cut off");
+    assert!(matches!(refused, UnpackError::Tar(_)), "{refused}");
+    assert_eq!(lines(place.path()), ["root/", "root/old = 1"]);
+
+    unpack_atomic(&mut &*good, &parent, name, &options, Durability::Full).expect("a good layer");
+    assert_eq!(lines(place.path()), ["root/", "root/new = 2"]);
+    let other = OsStr::new("other");
+    unpack_atomic(&mut &*good, &parent, other, &options, Durability::None).expect("a good layer");
+    assert_eq!(
+        lines(place.path()),
+        ["other/", "other/new = 2", "root/", "root/new = 2"]
+    );
 }
 
 #[test]

@@ -3,12 +3,10 @@
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
 
 use layergraph_archive::listing::ListingError;
 use layergraph_archive::{CompareOptions, changes, listing, pack};
-use layergraph_tests::require;
+use layergraph_tests::{is_prepared, require, this_test};
 use tempfile::TempDir;
 
 use crate::support::{moment, open, view};
@@ -54,28 +52,10 @@ impl Drop for Chains {
     }
 }
 
-/// Runs a test of this file once more, in a process that may open as many files as said. Returns
-/// whether this is that process.
-fn within_files(name: &str, files: usize) -> Option<()> {
-    const WITHIN: &str = "LAYERGRAPH_TEST_OF_OPEN_FILES";
-    if std::env::var_os(WITHIN).is_some() {
-        return Some(());
-    }
-    let this = std::env::current_exe().expect("a test binary");
-    let script = format!(r#"ulimit -n {files} && exec "$0" --exact "deep::$1""#);
-    let mut again = Command::new("sh");
-    again
-        .arg("-c")
-        .arg(script)
-        .arg(this)
-        .arg(name)
-        .env(WITHIN, "");
-    let output = layergraph_tests::run(&mut again, Duration::from_secs(120)).expect("a shell runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}{said}");
-    assert!(text.contains("1 passed"), "{text}");
-    None
+/// Returns whether this is a process that may open as many files as said; if not, the test runs
+/// once more in one.
+fn is_within_files(files: usize, test: &str) -> bool {
+    is_prepared(&format!("ulimit -n {files}"), test).expect("it holds there")
 }
 
 /// Counts lines and keeps none.
@@ -96,10 +76,9 @@ impl Write for Lines {
 fn a_tree_is_as_deep_as_files_may_be_open() {
     require!(program "sh");
     require!(root);
-    let name = "a_tree_is_as_deep_as_files_may_be_open";
-    let Some(()) = within_files(name, 3 * DEPTH) else {
+    if !is_within_files(3 * DEPTH, &this_test!()) {
         return;
-    };
+    }
     let chains = Chains::new();
     let (a, b) = (chains.view("a"), chains.view("b"));
     let mut lines = Lines(0);
@@ -118,10 +97,9 @@ fn a_tree_is_as_deep_as_files_may_be_open() {
 #[test]
 fn a_deeper_tree_is_refused_by_an_error_that_says_why() {
     require!(program "sh");
-    let name = "a_deeper_tree_is_refused_by_an_error_that_says_why";
-    let Some(()) = within_files(name, 256) else {
+    if !is_within_files(256, &this_test!()) {
         return;
-    };
+    }
     let chains = Chains::new();
     let (a, b) = (chains.view("a"), chains.view("b"));
     let too_many = |error: &layergraph_fs::FsError| {

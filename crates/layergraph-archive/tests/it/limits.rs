@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::process::Command;
 
 use layergraph_archive::{UnpackError, Unpacked, unpack};
+use layergraph_tests::{is_prepared, this_test};
 
 use crate::support::{apply_roots, layer, lines, open, options, pack_of, tree};
 
@@ -126,45 +126,26 @@ fn r44_what_has_the_longest_path_can_be_removed_by_a_layer() {
     assert_eq!(count(), 0);
 }
 
-/// Runs the test of this name in a child with few handles, where `body` runs.
-fn with_few_handles(name: &str, body: impl FnOnce()) {
-    const FEW: &str = "LAYERGRAPH_TEST_HAS_FEW_HANDLES";
-    if std::env::var_os(FEW).is_some() {
-        return body();
-    }
-    let this = std::env::current_exe().expect("a test binary");
-    let script = r#"ulimit -n 256 && exec "$0" --exact "limits::$1""#;
-    let output = Command::new("sh")
-        .args(["-c", script])
-        .arg(this)
-        .arg(name)
-        .env(FEW, "1")
-        .output()
-        .expect("a shell runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}");
-    assert!(text.contains("1 passed"), "{text}");
-}
-
 #[test]
 fn r10_a_sign_for_a_deep_tree_takes_few_handles() {
-    with_few_handles("r10_a_sign_for_a_deep_tree_takes_few_handles", || {
-        let deep = format!("top/{}", "d/".repeat(400));
-        let (old, new) = (format!("{deep}old = 1"), format!("{deep}new = 1"));
-        for (sign, left) in [(".wh.top", 0), ("top/.wh..wh..opq", 1)] {
-            let directory = tree(&[&old]);
-            apply_roots(&layer(&[sign]), directory.path()).expect("a good layer");
-            let names = open(directory.path()).entries().expect("it can be read");
-            assert_eq!(names.len(), left);
+    if !is_prepared("ulimit -n 256", &this_test!()).expect("it holds there") {
+        return;
+    }
+    let deep = format!("top/{}", "d/".repeat(400));
+    let (old, new) = (format!("{deep}old = 1"), format!("{deep}new = 1"));
+    for (sign, left) in [(".wh.top", 0), ("top/.wh..wh..opq", 1)] {
+        let directory = tree(&[&old]);
+        apply_roots(&layer(&[sign]), directory.path()).expect("a good layer");
+        let names = open(directory.path()).entries().expect("it can be read");
+        assert_eq!(names.len(), left);
 
-            // The directories stay, for what the layer has in them.
-            let directory = tree(&[&old]);
-            apply_roots(&layer(&[&new, sign]), directory.path()).expect("a good layer");
-            let below = open(&directory.path().join(&deep));
-            let names = below.sorted_names().expect("it can be read");
-            assert_eq!(names, ["new"]);
-        }
-    });
+        // The directories stay, for what the layer has in them.
+        let directory = tree(&[&old]);
+        apply_roots(&layer(&[&new, sign]), directory.path()).expect("a good layer");
+        let below = open(&directory.path().join(&deep));
+        let names = below.sorted_names().expect("it can be read");
+        assert_eq!(names, ["new"]);
+    }
 }
 
 #[test]

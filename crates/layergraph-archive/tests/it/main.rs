@@ -1,10 +1,13 @@
 //! What the crate promises, tried on real trees and real archives.
 
 mod atomic;
+mod behind_mounts;
 mod codec;
+mod costs;
 mod deep;
 mod laws;
 mod limits;
+mod metadata;
 mod model;
 mod moments;
 mod mounts;
@@ -13,6 +16,9 @@ mod races;
 mod reference_layers;
 mod reference_unpack;
 mod refusals;
+mod restated;
 mod support;
 mod trees;
 mod unions;
+mod users;
+mod xattrs;

@@ -1,36 +1,44 @@
 //! What is mounted in a tree: no sign of a layer removes anything behind a mount point.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use layergraph_archive::UnpackError;
+use layergraph_tests::{is_within, require, this_test};
+use tempfile::TempDir;
 
 use crate::support::{apply_roots, layer, lines, tree};
 
-/// Says to a child of the tests where its tree is.
-const TREE: &str = "LAYERGRAPH_TEST_MOUNTED_TREE";
+/// Returns whether this is a process with mounts of its own; if not, the test runs once more in
+/// one.
+fn has_own_mounts(test: &str) -> bool {
+    is_within(Command::new("unshare").arg("--mount"), test).expect("it holds there")
+}
 
-/// Makes a tree with something mounted on `d/e/mnt`, and runs the test of this name once more in a
-/// child that sees it; nobody else does.
-fn in_child(test: &str, mount: &str) {
-    let directory = tree(&["d/", "d/e/", "d/e/mnt/", "d/old = 1"]);
-    let other = tree(&["f = 1"]);
-    let this = std::env::current_exe().expect("a test binary");
-    let script = format!(r#"cd "$2" && {mount} && cd / && exec "$0" --exact "mounts::$1""#);
-    let output = Command::new("unshare")
-        .args(["--mount", "sh", "-c", &script])
-        .arg(this)
-        .arg(test)
-        .arg(directory.path())
-        .arg(other.path())
-        .env(TREE, directory.path())
-        .output()
-        .expect("unshare runs");
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    assert!(said.contains("1 passed"), "{said}");
-    assert!(other.path().join("f").exists(), "{said}");
+/// A tree with something mounted on `d/e/mnt`, until it is dropped.
+struct Mounted(TempDir);
+
+impl Mounted {
+    /// Mounts `what`, which is what mount(8) takes before the place.
+    fn new(what: &[&str]) -> Mounted {
+        let mounted = Mounted(tree(&["d/", "d/e/", "d/e/mnt/", "d/old = 1"]));
+        let mut mount = Command::new("mount");
+        let status = mount.args(what).arg(mounted.point()).status();
+        assert!(status.expect("mount runs").success(), "{what:?}");
+        mounted
+    }
+
+    fn point(&self) -> PathBuf {
+        self.0.path().join("d/e/mnt")
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        // So that the tree can be removed.
+        let _ = Command::new("umount").arg(self.point()).status();
+    }
 }
 
 #[track_caller]
@@ -48,8 +56,8 @@ fn check_refused(tree: &Path, sign: &str) {
     }
 }
 
-fn check_all(tree: &Path) {
-    let mounted = tree.join("d/e/mnt");
+fn check_all(mounted: &Mounted) {
+    let (tree, mounted) = (mounted.0.path(), mounted.point());
     for sign in [
         "d/e/.wh.mnt",
         "d/e/mnt/.wh..wh..opq",
@@ -68,44 +76,34 @@ fn check_all(tree: &Path) {
 
 #[test]
 fn r10_a_sign_removes_nothing_of_a_file_system_that_is_mounted_below_it() {
-    layergraph_tests::require!(root);
-    layergraph_tests::require!(program "unshare", "mount");
-    match std::env::var_os(TREE) {
-        None => in_child(
-            "r10_a_sign_removes_nothing_of_a_file_system_that_is_mounted_below_it",
-            "mount -t tmpfs none d/e/mnt",
-        ),
-        Some(tree) => check_all(Path::new(&tree)),
+    require!(root);
+    require!(program "unshare", "mount", "umount");
+    if has_own_mounts(&this_test!()) {
+        check_all(&Mounted::new(&["-t", "tmpfs", "none"]));
     }
 }
 
 #[test]
 fn r10_a_sign_removes_nothing_of_a_directory_that_is_mounted_once_more_below_it() {
-    layergraph_tests::require!(root);
-    layergraph_tests::require!(program "unshare", "mount");
-    match std::env::var_os(TREE) {
-        None => in_child(
-            "r10_a_sign_removes_nothing_of_a_directory_that_is_mounted_once_more_below_it",
-            r#"mount --bind "$3" d/e/mnt"#,
-        ),
-        Some(tree) => check_all(Path::new(&tree)),
+    require!(root);
+    require!(program "unshare", "mount", "umount");
+    if has_own_mounts(&this_test!()) {
+        let other = tree(&["f = 1"]);
+        let path = other.path().to_str().expect("a plain path");
+        check_all(&Mounted::new(&["--bind", path]));
+        assert!(other.path().join("f").exists());
     }
 }
 
 #[test]
 fn a_root_on_which_something_is_mounted_can_be_opaque() {
-    layergraph_tests::require!(root);
-    layergraph_tests::require!(program "unshare", "mount");
-    match std::env::var_os(TREE) {
-        None => in_child(
-            "a_root_on_which_something_is_mounted_can_be_opaque",
-            "mount -t tmpfs none d/e/mnt",
-        ),
-        Some(tree) => {
-            let root = Path::new(&tree).join("d/e/mnt");
-            apply_roots(&layer(&["old/f = 1"]), &root).expect("a good layer");
-            apply_roots(&layer(&[".wh..wh..opq", "new = 2"]), &root).expect("a good layer");
-            assert_eq!(lines(&root), ["new = 2"]);
-        }
+    require!(root);
+    require!(program "unshare", "mount", "umount");
+    if has_own_mounts(&this_test!()) {
+        let mounted = Mounted::new(&["-t", "tmpfs", "none"]);
+        let root = mounted.point();
+        apply_roots(&layer(&["old/f = 1"]), &root).expect("a good layer");
+        apply_roots(&layer(&[".wh..wh..opq", "new = 2"]), &root).expect("a good layer");
+        assert_eq!(lines(&root), ["new = 2"]);
     }
 }

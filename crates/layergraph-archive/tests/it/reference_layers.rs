@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -12,6 +11,7 @@ use layergraph_archive::{CompareOptions, PackError, changes, pack};
 use layergraph_digest::{Algorithm, Digest};
 use layergraph_fs::seconds_and_nanos;
 use layergraph_tar::{Kind, Member, Reader};
+use layergraph_tests::escaped;
 use serde::Deserialize;
 use tempfile::TempDir;
 
@@ -274,18 +274,6 @@ impl WholeEntry {
             sha256: (member.kind == Kind::File).then(|| digest.hex()),
         }
     }
-}
-
-/// Writes bytes as listings do.
-fn escaped(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for &byte in bytes {
-        match byte {
-            0x21..=0x7e if byte != b'\\' => text.push(char::from(byte)),
-            _ => write!(text, "\\x{byte:02x}").expect("a string takes it"),
-        }
-    }
-    text
 }
 
 fn unescaped(text: &str) -> Vec<u8> {

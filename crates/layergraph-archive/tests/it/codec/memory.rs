@@ -156,6 +156,23 @@ fn the_memory_that_is_needed_is_known_before_and_takes_no_content() -> Result {
     Ok(())
 }
 
+/// Checks that with no more memory than its beginning needs, only `content` comes of `packed`.
+/// Returns how much that is.
+#[track_caller]
+fn check_lower_limit(packed: &[u8], content: &[u8]) -> Result<u64> {
+    let mut decoder = decode(packed, &DecodeOptions::default())?;
+    let needed = decoder.memory_needed()?;
+    decoder.limit_memory(needed);
+    let mut unpacked = Vec::new();
+    let read = decoder.read_to_end(&mut unpacked);
+    let error = read.expect_err("it wants more");
+    let is_memory =
+        matches!(codec_error(&error), CodecError::Memory { limit, .. } if *limit == needed);
+    assert!(is_memory, "{error}");
+    assert_eq!(unpacked, content);
+    Ok(needed)
+}
+
 #[test]
 fn r32_a_lower_limit_holds_for_later_zstd_frames() -> Result {
     if !is_built(Codec::Zstd) {
@@ -163,18 +180,8 @@ fn r32_a_lower_limit_holds_for_later_zstd_frames() -> Result {
     }
     let (small, large) = (zstd_frame(0), zstd_frame(13));
     let packed = [skippable_frame(b"x"), small.clone(), small, large].concat();
-    let mut decoder = decode(&*packed, &DecodeOptions::default())?;
-    let needed = decoder.memory_needed()?;
+    let needed = check_lower_limit(&packed, b"frameframe")?;
     assert!(needed < 1 << 20, "{needed}");
-    decoder.limit_memory(needed);
-    let mut unpacked = Vec::new();
-    let error = decoder
-        .read_to_end(&mut unpacked)
-        .expect_err("it wants more");
-    let is_memory =
-        matches!(codec_error(&error), CodecError::Memory { limit, .. } if *limit == needed);
-    assert!(is_memory, "{error}");
-    assert_eq!(unpacked, b"frameframe");
 
     // And a higher one, before a frame that would not have fitted.
     let options = DecodeOptions {
@@ -198,17 +205,6 @@ fn r32_a_lower_limit_holds_for_later_xz_streams() -> Result {
     require!(program "xz");
     let content = sample(50_000);
     let (small, large) = (pack("xz", &["-0"], &content)?, pack("xz", &["-6"], b"x")?);
-    let packed = [small, large].concat();
-    let mut decoder = decode(&*packed, &DecodeOptions::default())?;
-    let needed = decoder.memory_needed()?;
-    decoder.limit_memory(needed);
-    let mut unpacked = Vec::new();
-    let error = decoder
-        .read_to_end(&mut unpacked)
-        .expect_err("it wants more");
-    let is_memory =
-        matches!(codec_error(&error), CodecError::Memory { limit, .. } if *limit == needed);
-    assert!(is_memory, "{error}");
-    assert_eq!(unpacked, content);
+    check_lower_limit(&[small, large].concat(), &content)?;
     Ok(())
 }

@@ -1,0 +1,79 @@
+//! What a layer costs in time and memory, and where that ends.
+
+use layergraph_archive::{UnpackError, unpack};
+
+use crate::support::{layer, open, options, tree};
+
+#[test]
+fn r32_so_many_directories_are_made_only_because_entries_are_in_them() {
+    // Each three make 19 directories that no entry states, and remove them again.
+    let path = "d/".repeat(20);
+    let entries: Vec<String> = (0..10)
+        .flat_map(|number| {
+            [
+                "d/".to_owned(),
+                format!("{path}f{number} = 1"),
+                "d = 1".to_owned(),
+            ]
+        })
+        .collect();
+    let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+    let apply = |steps| {
+        let directory = tree(&[]);
+        let mut options = options();
+        options.limits.steps = steps;
+        let tar = layer(&entries);
+        unpack(&mut tar.as_slice(), &open(directory.path()), &options)
+    };
+    apply(190 * 32).expect("as many as there are");
+    match apply(190 * 32 - 1) {
+        Err(UnpackError::Limit { path, limit, .. }) => {
+            assert!(path.ends_with("/f9"), "{path}");
+            assert_eq!(limit, 190 * 32 - 1);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A zstd frame with a window of 2 to the power of `exponent` more than 10.
+#[cfg(feature = "zstd")]
+fn zstd_frame(exponent: u8) -> Vec<u8> {
+    let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, exponent << 3];
+    frame.extend([5 << 3 | 1, 0, 0]);
+    frame.extend(b"frame");
+    frame
+}
+
+#[cfg(feature = "zstd")]
+#[test]
+fn r32_what_is_granted_and_what_is_left_are_no_more_than_the_budget() {
+    use layergraph_archive::codec::{CodecError, DecodeOptions, decode};
+    use std::io::Read;
+
+    // By exponent of the window: what the first frame needs.
+    for exponent in [0, 11, 13, 14] {
+        for budget in (0..64).map(|mebibytes| mebibytes << 20) {
+            let frames = [zstd_frame(exponent), zstd_frame(15)].concat();
+            let mut decoder = decode(&frames[..], &DecodeOptions::default()).expect("a frame");
+            let needed = decoder.memory_needed().expect("it is a good one");
+            let mut text = String::new();
+            match decoder.divide_memory(budget) {
+                Ok(left) => {
+                    assert!(left + needed <= budget, "{exponent}: {left} of {budget}");
+                    // The second frame needs 32 MiB and its tables.
+                    let is_granted = decoder.read_to_string(&mut text).is_ok();
+                    assert!(!is_granted || left + (32 << 20) <= budget, "{budget}");
+                }
+                Err(error) => {
+                    assert!(needed > budget);
+                    let reason = error.get_ref().and_then(|error| error.downcast_ref());
+                    let Some(&CodecError::Memory { limit, .. }) = reason else {
+                        panic!("{error:?}")
+                    };
+                    assert_eq!(limit, budget);
+                    assert!(decoder.read_to_string(&mut text).is_err());
+                }
+            }
+        }
+    }
+}
