@@ -4,10 +4,12 @@
 //! removes of them (image-spec, *Image Layer Filesystem Changeset*). This crate turns layers into
 //! trees of files and back:
 //!
-//! - [`unpack`] applies a layer to a directory, [`unpack_atomic`] wholly or not at all;
+//! - [`unpack`] applies a layer to a directory, [`unpack_atomic`] wholly or not at all, [`apply`]
+//!   a blob, whatever it is packed by, and says all that is to be known of it;
 //! - [`changes`] lists what differs between two trees, [`pack`] writes that as a layer;
 //! - [`View`] is a tree to be read: a directory, or a union of layers as overlayfs would mount it;
 //! - [`listing`](listing()) prints a tree, so that equal trees have equal listings;
+//! - [`recipe`] gives a layer out again as it came in, to the byte;
 //! - [`codec`] makes packed layers plain, whatever they are packed with.
 //!
 //! Layers come from anywhere. No name, link or order of entries leads [`unpack`] out of its
@@ -57,6 +59,7 @@
 
 #![forbid(unsafe_code)]
 
+mod apply;
 mod atomic;
 mod attributes;
 mod changes;
@@ -64,10 +67,12 @@ pub mod codec;
 pub mod listing;
 mod ownership;
 mod pack;
+pub mod recipe;
 mod uninterrupted;
 mod unpack;
 mod view;
 
+pub use apply::{Applied, ApplyError, ApplyOptions, Digests, ExpectedBlob, apply};
 pub use atomic::{Replaced, unpack_atomic};
 pub use changes::{Change, ChangeKind, CompareOptions, changes};
 #[doc(inline)]

@@ -14,6 +14,7 @@ mod limits;
 mod link;
 mod name;
 mod object;
+mod overwritten;
 mod state;
 mod whiteout;
 
@@ -23,16 +24,18 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 use std::sync::Arc;
 
-use layergraph_fs::{Dir, FileKind, FsError, Metadata, Root};
-use layergraph_tar::{Kind, Member, Reader};
+use layergraph_fs::{Dir, FileKind, FsError, Metadata, NewFile, Root};
+use layergraph_tar::recipe::RecipeWriter;
+use layergraph_tar::{Kind, Limits as TarLimits, Member, Reader};
 
 use self::again::LastFile;
 use self::directories::{Directories, ObjectId};
 pub use self::error::UnpackError;
 pub use self::limits::Limits;
-use self::name::EntryName;
-pub(crate) use self::name::WHITEOUT_PREFIX;
+pub(crate) use self::name::{EntryName, WHITEOUT_PREFIX};
+pub(crate) use self::overwritten::Overwritten;
 use crate::Ownership;
+use crate::recipe::is_in_recipe;
 
 /// How a layer is unpacked.
 #[derive(Debug, Clone, Default)]
@@ -101,17 +104,7 @@ pub fn unpack(
     options: &UnpackOptions,
 ) -> Result<Unpacked, UnpackError> {
     let mut unpacker = Unpacker::new(into, options)?;
-    let mut archive = Reader::new(tar);
-    let result = unpacker.members(&mut archive);
-    unpacker.last_file = None;
-    // Of two errors the one of the layer is told: it came first.
-    let removed = unpacker.remove_aufs_links();
-    result?;
-    removed?;
-    if archive.position() == 0 {
-        return Err(UnpackError::Empty);
-    }
-    archive.finish()?;
+    unpacker.run(tar, None)?;
     unpacker.finish()
 }
 
@@ -119,7 +112,7 @@ pub fn unpack(
 const STEPS_OF_A_DIRECTORY: u64 = 32;
 
 /// The state of one unpacking.
-struct Unpacker<'a> {
+pub(crate) struct Unpacker<'a> {
     options: &'a UnpackOptions,
     root: Root,
     directories: Directories,
@@ -128,6 +121,8 @@ struct Unpacker<'a> {
     here: Option<(Vec<u8>, Parent)>,
     /// The file that the last entry made, while the next one may be for it too.
     last_file: Option<LastFile>,
+    /// What the recipe needs that the tree will not have, if there is to be one.
+    pub(crate) overwritten: Option<Overwritten>,
     /// Whether `.wh..wh.plnk` was made for AUFS's hard links.
     aufs_links: bool,
     /// How many bytes the layer has made files of, copies included.
@@ -146,16 +141,17 @@ struct Parent {
     bequeaths: bool,
 }
 
-type Archive<'a> = Reader<&'a mut dyn Read>;
+type Archive<'a> = Reader<&'a mut dyn Read, Option<RecipeWriter<NewFile>>>;
 
 impl<'a> Unpacker<'a> {
-    fn new(into: &Dir, options: &'a UnpackOptions) -> Result<Unpacker<'a>, UnpackError> {
+    pub(crate) fn new(into: &Dir, options: &'a UnpackOptions) -> Result<Unpacker<'a>, UnpackError> {
         Ok(Unpacker {
             options,
             root: Root::new(into.try_clone()?),
             directories: Directories::new(options.limits.directory_bytes),
             here: None,
             last_file: None,
+            overwritten: None,
             aufs_links: false,
             bytes: 0,
             implied: 0,
@@ -163,9 +159,38 @@ impl<'a> Unpacker<'a> {
         })
     }
 
+    /// Makes what all entries say, but for the metadata of directories.
+    pub(crate) fn run(
+        &mut self,
+        tar: &mut dyn Read,
+        recipe: Option<RecipeWriter<NewFile>>,
+    ) -> Result<Option<RecipeWriter<NewFile>>, UnpackError> {
+        let mut archive = Reader::with(tar, recipe, TarLimits::default());
+        let result = self.members(&mut archive);
+        self.last_file = None;
+        // Of two errors the one of the layer is told: it came first.
+        let removed = self.remove_aufs_links();
+        result?;
+        removed?;
+        if archive.position() == 0 {
+            return Err(UnpackError::Empty);
+        }
+        let finished = archive.finish()?;
+        self.forget();
+        if let Some(overwritten) = &mut self.overwritten {
+            overwritten.settle(&mut self.root)?;
+        }
+        Ok(finished.tap)
+    }
+
     fn members(&mut self, archive: &mut Archive<'_>) -> Result<(), UnpackError> {
         while let Some(member) = archive.next_member()? {
             self.count(&member)?;
+            if let Some(recipe) = archive.tap_mut()
+                && is_in_recipe(&member)
+            {
+                recipe.keep_content();
+            }
             if is_note(&member) {
                 continue;
             }
@@ -245,13 +270,34 @@ impl<'a> Unpacker<'a> {
         let file_name = OsStr::from_bytes(name);
         match member.kind {
             _ if is_directory(member) => self.directory(member, &parent, file_name),
-            Kind::File => self.file(member, &parent, file_name, archive),
+            Kind::File => self
+                .file(member, &parent, file_name, archive)
+                .and_then(|()| self.note_content(member, &parent, directory)),
             Kind::HardLink => self.hard_link(member, &parent, file_name),
             Kind::Symlink => self.symlink(member, &parent, file_name),
             _ => self.node(member, &parent, file_name),
         }
         .map_err(|error| error.about(member))?;
         self.directories.insert_object(parent.id, name)
+    }
+
+    /// Notes where the content of the file is that was just made, if that is of use to a recipe.
+    fn note_content(
+        &mut self,
+        member: &Member,
+        parent: &Parent,
+        directory: &[u8],
+    ) -> Result<(), UnpackError> {
+        // Of a sparse member the recipe has the content.
+        if member.stored_size > 0
+            && member.sparse.is_none()
+            && let Some(overwritten) = &mut self.overwritten
+            && let Some(last) = &self.last_file
+        {
+            let real = path_below(self.root.dir().path(), &parent.dir, OsStr::new(""));
+            overwritten.made(&last.metadata()?, member.data_position, directory, real);
+        }
+        Ok(())
     }
 
     /// Refuses types, targets and devices that a layer cannot have.
@@ -349,6 +395,9 @@ impl<'a> Unpacker<'a> {
         self.check_mount(&parent.dir)?;
         match metadata.kind {
             FileKind::Directory => {
+                if let Some(overwritten) = &mut self.overwritten {
+                    overwritten.keep_tree(&parent.dir, name)?;
+                }
                 layergraph_fs::remove_tree(&parent.dir, name)?;
                 self.forget();
             }
@@ -356,7 +405,15 @@ impl<'a> Unpacker<'a> {
                 parent.dir.remove_file(name)?;
                 self.forget();
             }
-            _ => parent.dir.remove_file(name)?,
+            _ => {
+                let is_gone = match &mut self.overwritten {
+                    Some(overwritten) => overwritten.keep(&parent.dir, name, metadata)?,
+                    None => false,
+                };
+                if !is_gone {
+                    parent.dir.remove_file(name)?;
+                }
+            }
         }
         Ok(())
     }
@@ -400,13 +457,13 @@ fn bequeaths(dir: &Dir) -> Result<bool, FsError> {
 }
 
 /// Returns whether a member stands for a directory.
-fn is_directory(member: &Member) -> bool {
+pub(crate) fn is_directory(member: &Member) -> bool {
     // `D` is GNU's dump of a directory: the directory, and a list of what was in it.
     matches!(member.kind, Kind::Directory | Kind::Other(b'D'))
 }
 
 /// Returns whether a member is a note about the archive, and no entry of the layer.
-fn is_note(member: &Member) -> bool {
+pub(crate) fn is_note(member: &Member) -> bool {
     // `V` is the label that GNU tar gives a volume.
     matches!(member.kind, Kind::Global | Kind::Other(b'V'))
 }

@@ -3,6 +3,7 @@
 //! Nothing is mounted and no privilege is needed but that of reading. Every object is reached by
 //! handle through its parents, so a link is never followed.
 
+mod find;
 mod overlay;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 use layergraph_fs::{Dir, FileKind, FsError, Metadata};
 
+pub(crate) use self::find::Finder;
 pub use self::overlay::Dialect;
 use self::overlay::Found;
 use crate::Ownership;

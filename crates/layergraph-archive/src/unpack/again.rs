@@ -14,7 +14,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use layergraph_fs::{Device, FileKind, NewFile};
+use layergraph_fs::{Device, FileKind, FsError, Metadata, NewFile};
 use layergraph_tar::{Kind, Member};
 
 use super::directories::{ObjectId, Stated};
@@ -40,6 +40,10 @@ impl LastFile {
             stated,
             has_atime: member.atime.is_some(),
         }
+    }
+
+    pub(super) fn metadata(&self) -> Result<Metadata, FsError> {
+        self.file.metadata()
     }
 
     /// Returns whether an entry is for the same file.
@@ -78,6 +82,7 @@ impl Unpacker<'_> {
             || now.mode != self.disk_mode(stated.mode, FileKind::File)
             || !is_ours
             || !self.has_own_xattrs(parent, name, stated)?
+            || self.overwritten.as_ref().is_some_and(|all| all.knows(&now))
         {
             return Ok(None);
         }

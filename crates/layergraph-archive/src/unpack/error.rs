@@ -90,6 +90,9 @@ pub enum UnpackError {
         /// The call that failed.
         source: FsError,
     },
+    /// The recipe could not be written.
+    #[error("cannot write the recipe of the layer")]
+    Recipe(#[source] std::io::Error),
     /// A call that belongs to no single entry failed.
     #[error(transparent)]
     Fs(#[from] FsError),

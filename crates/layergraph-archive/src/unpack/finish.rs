@@ -19,7 +19,7 @@ use crate::attributes::is_host_label;
 
 impl Unpacker<'_> {
     /// Sets the metadata of all directories and returns what was done.
-    pub(super) fn finish(mut self) -> Result<Unpacked, UnpackError> {
+    pub(crate) fn finish(mut self) -> Result<Unpacked, UnpackError> {
         self.forget();
         let directories = std::mem::replace(&mut self.directories, Directories::new(0));
         for (id, directory) in directories.into_deepest_first() {

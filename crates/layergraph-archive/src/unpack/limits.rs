@@ -31,6 +31,19 @@ pub struct Limits {
     pub directory_bytes: usize,
 }
 
+impl Limits {
+    /// Refuses nothing.
+    pub(crate) fn none() -> Limits {
+        Limits {
+            entries: u64::MAX,
+            unpacked_bytes: u64::MAX,
+            depth: usize::MAX,
+            steps: u64::MAX,
+            directory_bytes: usize::MAX,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {

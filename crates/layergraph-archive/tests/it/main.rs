@@ -1,5 +1,6 @@
 //! What the crate promises, tried on real trees and real archives.
 
+mod applying;
 mod atomic;
 mod behind_mounts;
 mod codec;
@@ -13,6 +14,7 @@ mod moments;
 mod mounts;
 mod packing;
 mod races;
+mod recipes;
 mod reference_layers;
 mod reference_unpack;
 mod refusals;
