@@ -135,6 +135,8 @@ pub(crate) enum Command {
     Unmount(graph::Unmount),
     Unpack(Unpack),
     Pack(Pack),
+    Split(Split),
+    Assemble(Assemble),
     Listing(Listing),
 }
 
@@ -200,6 +202,49 @@ pub(crate) struct Pack {
     /// squash for others].
     #[arg(long, value_name = "HOW")]
     pub(crate) ownership: Option<HowOwned>,
+}
+
+/// Write the recipe of a layer: all of it but the contents of its files.
+///
+/// With the recipe and the files, `assemble` makes the same layer again, to the byte. The form is
+/// that of tar-split, which Docker, containers/storage and others keep beside their layers. What
+/// the files cannot give back is in the recipe itself, such as a content that the layer overwrites;
+/// to find that out, a layer is unpacked beside FILE if its names leave it open.
+///
+/// With --json and -o, the result is an object with the number `entries`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Split {
+    /// A tar file, plain or packed by gzip, zstd, xz or bzip2; `-` for stdin.
+    #[arg(value_name = "LAYER")]
+    pub(crate) layer: PathBuf,
+
+    /// Where to, instead of stdout; `-` is stdout as well. FILE appears, or is replaced, only when
+    /// the whole recipe is written.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// Make the layer again, to the byte, that a recipe was made of.
+///
+/// The layer is plain, whatever it was packed by. The first file in DIR that is missing or has
+/// another content is an error.
+///
+/// With --json and -o, the result is an object with the number `size`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Assemble {
+    /// The recipe, as `split` or `unpack --recipe` writes it, or Docker (`tar-data.json.gz`) or
+    /// containers/storage (`*.tar-split.gz`); `-` for stdin.
+    #[arg(value_name = "RECIPE")]
+    pub(crate) recipe: PathBuf,
+
+    /// The tree that the layer was unpacked to.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+
+    /// Where to, instead of stdout; `-` is stdout as well. FILE appears, or is replaced, only when
+    /// the whole layer is written. It must not be in DIR.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 /// Print one line for each object in a directory.

@@ -1,16 +1,23 @@
 //! `layergraph export-layer`: writes what a node changed as a layer.
 
-use std::io::{self, Write};
-
-use layergraph::progress::{Meter, Task};
+use layergraph::progress::Task;
+use serde::Serialize;
 
 use crate::args;
 use crate::args::graph::ExportLayer;
 use crate::console::Console;
-use crate::output::Output;
-use crate::pack::{output_file, tell};
+use crate::output::{JsonPath, Metered, Output, output_file, print_json};
+use crate::pack::{sockets, tell_sockets};
 use crate::report::Failure;
-use crate::store::{Missing, get, root, with_graph};
+use crate::store::{Missing, get, root, short, with_graph};
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Document {
+    size: u64,
+    exact: bool,
+    sockets: Vec<JsonPath>,
+}
 
 pub(crate) fn run(
     args: &ExportLayer,
@@ -24,40 +31,27 @@ pub(crate) fn run(
         let file = output_file(args.output.as_deref(), json)?;
         let node = get(graph, id)?;
         let mut output = Output::open(file, &[&root(store)?], console)?;
-        let packed = {
+        let exported = {
             let mut teller = console.progress();
             let task = Task {
                 action: "Exporting",
-                id: id.chars().take(12).collect(),
+                id: short(id).to_owned(),
                 total: None,
             };
-            let mut out = Metered {
-                out: &mut output,
-                meter: Meter::new(task, &mut teller),
-            };
-            let packed = graph.tar_layer(&node, &mut out)?;
-            out.meter.finish();
-            packed
+            let mut out = Metered::new(&mut output, task, &mut teller);
+            let exported = graph.tar_layer(&node, &mut out)?;
+            out.finish();
+            exported
         };
         output.finish()?;
-        tell(&packed, json, console)
+        tell_sockets(&exported.sockets, console);
+        if json {
+            print_json(&Document {
+                size: exported.size,
+                exact: exported.exact,
+                sockets: sockets(&exported.sockets),
+            })?;
+        }
+        Ok(())
     })
-}
-
-/// Counts what is written.
-struct Metered<'a> {
-    out: &'a mut Output,
-    meter: Meter<'a>,
-}
-
-impl Write for Metered<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.meter.advance(written as u64);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
 }

@@ -6,11 +6,10 @@ use layergraph::image::Timestamp;
 use layergraph::truncindex::TruncIndex;
 use layergraph::{Graph, Node, NodeId, Nodes};
 
+use crate::args;
 use crate::console::Console;
-use crate::report::Why;
-
-/// How many digits of an id are shown at least.
-const SHORT: usize = 12;
+use crate::report::{Failure, Why};
+use crate::store::{Missing, SHORT, with_graph};
 
 /// The nodes that can be read, and those that cannot.
 #[derive(Debug)]
@@ -23,9 +22,24 @@ pub(crate) struct Forest {
     pub(crate) names: TruncIndex,
 }
 
+/// Opens the graph, reads all its nodes, says which are broken, and does something with them;
+/// `attempted` says what, if that fails.
+pub(crate) fn with_forest(
+    args: &args::Store,
+    console: &Console,
+    attempted: impl FnOnce() -> String,
+    act: impl FnOnce(&Graph, &Forest) -> Result<(), Why>,
+) -> Result<(), Failure> {
+    with_graph(args, Missing::Fail, console, attempted, |graph| {
+        let forest = Forest::read(graph)?;
+        forest.tell_broken(console);
+        act(graph, &forest)
+    })
+}
+
 impl Forest {
     /// Reads all nodes.
-    pub(crate) fn read(graph: &Graph) -> Result<Forest, Why> {
+    fn read(graph: &Graph) -> Result<Forest, Why> {
         let nodes = graph.map()?;
         let children = nodes.by_parent(graph)?;
         let mut parents = BTreeMap::new();
@@ -44,7 +58,7 @@ impl Forest {
     }
 
     /// Says which nodes cannot be read.
-    pub(crate) fn tell_broken(&self, console: &Console) {
+    fn tell_broken(&self, console: &Console) {
         for broken in &self.nodes.broken {
             console.warn(&format!("broken node {}", broken.name), &broken.error);
         }
@@ -76,28 +90,17 @@ impl Forest {
         {
             if !reached.contains(root) {
                 roots.push(*root);
-                self.reach(*root, &mut reached, |_| ());
+                self.reach(*root, &mut reached);
             }
         }
         roots
     }
 
-    /// Returns all nodes, parents before their children; of a circle, the first before the others.
-    pub(crate) fn parents_first(&self) -> Vec<NodeId> {
-        let mut reached = BTreeSet::new();
-        let mut order = Vec::new();
-        for root in self.roots() {
-            self.reach(root, &mut reached, |id| order.push(id));
-        }
-        order
-    }
-
-    /// Visits a node and those above it that have not been reached.
-    fn reach(&self, root: NodeId, reached: &mut BTreeSet<NodeId>, mut visit: impl FnMut(NodeId)) {
+    /// Adds a node and those above it to what has been reached.
+    fn reach(&self, root: NodeId, reached: &mut BTreeSet<NodeId>) {
         let mut next = vec![root];
         while let Some(id) = next.pop() {
             if reached.insert(id) {
-                visit(id);
                 next.extend(self.children(&id));
             }
         }

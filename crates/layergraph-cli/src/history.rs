@@ -13,11 +13,8 @@ use crate::forest::{created, said};
 use crate::output::print_json;
 use crate::report::{Failure, Why};
 use crate::size::human;
-use crate::store::{Missing, with_graph};
+use crate::store::{Missing, short, with_graph};
 use crate::table::Table;
-
-/// How many digits of an id people are shown.
-const SHORT: usize = 12;
 
 /// A layer of the history as `--json` prints it.
 #[derive(Debug, Serialize)]
@@ -59,7 +56,7 @@ fn print_table(nodes: &[Node]) -> Result<(), Why> {
     let mut table = Table::new(["ID", "CREATED", "SIZE", "CREATED BY", "COMMENT"]);
     for node in nodes {
         table.row([
-            node.id().to_string()[..SHORT].to_owned(),
+            short(&node.id().to_string()).to_owned(),
             created(node).unwrap_or_default(),
             human(node.size()),
             created_by(node).unwrap_or_default(),

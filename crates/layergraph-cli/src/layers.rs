@@ -6,11 +6,11 @@ use serde::Serialize;
 use crate::args;
 use crate::args::graph::Layers;
 use crate::console::Console;
-use crate::forest::{Forest, created, said};
+use crate::forest::{Forest, created, said, with_forest};
 use crate::output::print_json;
 use crate::report::{Failure, Why};
 use crate::size::human;
-use crate::store::{Missing, shown_root, with_graph};
+use crate::store::shown_root;
 use crate::table::Table;
 
 /// A node as `--json` prints it.
@@ -33,14 +33,12 @@ pub(crate) fn run(
     console: &Console,
 ) -> Result<(), Failure> {
     let attempted = || format!("list the nodes of {}", shown_root(store));
-    with_graph(store, Missing::Fail, console, attempted, |graph| {
-        let forest = Forest::read(graph)?;
-        forest.tell_broken(console);
+    with_forest(store, console, attempted, |graph, forest| {
         if json {
-            return print_json(&documents(args, graph, &forest, console));
+            return print_json(&documents(args, graph, forest, console));
         }
         let mut table = Table::new(["ID", "PARENT", "CREATED", "SIZE", "COMMENT"]);
-        for id in listed(args, &forest) {
+        for id in listed(args, forest) {
             let node = &forest.nodes.by_id[&id];
             let id = id.to_string();
             let parent = forest.parent(node).unwrap_or_default();

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod assemble;
 mod console;
 mod export;
 mod forest;
@@ -22,6 +23,7 @@ mod register;
 mod remove;
 mod report;
 mod size;
+mod split;
 mod status;
 mod store;
 mod table;
@@ -75,6 +77,8 @@ fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         Command::Unmount(command) => mount::unmount(command, store, console),
         Command::Unpack(command) => unpack::run(command, json, console),
         Command::Pack(command) => pack::run(command, json, console),
+        Command::Split(command) => split::run(command, json, console),
+        Command::Assemble(command) => assemble::run(command, json, console),
         Command::Listing(command) => listing::run(command, json),
     }
 }

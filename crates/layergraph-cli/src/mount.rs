@@ -4,8 +4,8 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use layergraph::driver::{Access, LayerId, MountOptions};
-use layergraph::{DriverErrorKind, Graph, NodeId};
+use layergraph::driver::{Access, MountOptions};
+use layergraph::{GraphErrorKind, NodeId};
 
 use crate::args;
 use crate::args::graph::{Mount, Unmount};
@@ -30,7 +30,7 @@ pub(crate) fn run(
         let mut options = MountOptions::default();
         options.access = Access::ReadOnly;
         options.target.clone_from(&args.path);
-        let path = graph.driver().mount(&LayerId::from(node.id()), &options)?;
+        let path = graph.mount(&node.id(), &options)?;
         if json {
             print_json(&JsonPath::in_tree(&path))
         } else {
@@ -40,7 +40,7 @@ pub(crate) fn run(
         }
     });
     mounted.map_err(|mut failure| {
-        if failure.why.is_of_driver(DriverErrorKind::NotSupported) && args.path.is_some() {
+        if failure.why.is_of_graph(GraphErrorKind::NotSupported) && args.path.is_some() {
             let hint = "leave out PATH: the tree has a path of its own, which is printed";
             failure.hint = Some(hint.to_owned());
         }
@@ -56,23 +56,21 @@ pub(crate) fn unmount(
     let path = &args.path;
     let attempted = || format!("unmount {}", path.display());
     with_graph(store, Missing::Fail, console, attempted, |graph| {
-        let layer = mounted(path, &store::root(store)?, graph)?;
-        Ok(graph.driver().unmount(&layer)?)
+        let id = mounted(path, &store::root(store)?)?;
+        graph.unmount(&id).map_err(|error| match error.kind() {
+            GraphErrorKind::NotFound => Why::NotMounted,
+            _ => Why::Graph(error),
+        })
     })
 }
 
-/// Returns the layer whose tree is at the path: a driver's own places are in the store, and named
+/// Returns the node whose tree is at the path: a driver's own places are in the store, and named
 /// by ids.
-fn mounted(path: &Path, root: &Path, graph: &Graph) -> Result<LayerId, Why> {
+fn mounted(path: &Path, root: &Path) -> Result<NodeId, Why> {
     let real = |path| fs::canonicalize(path).map_err(|error| argument("realpath", path, error));
     let (path, root) = (real(path)?, real(root)?);
     let place = path.strip_prefix(&root).unwrap_or(Path::new(""));
     let mut names = place.components().map(|name| name.as_os_str().as_bytes());
     let id = names.find_map(|name| NodeId::parse(name).ok());
-    let layer = id.map(LayerId::from).ok_or(Why::NotMounted)?;
-    if graph.driver().exists(&layer)? {
-        Ok(layer)
-    } else {
-        Err(Why::NotMounted)
-    }
+    id.ok_or(Why::NotMounted)
 }

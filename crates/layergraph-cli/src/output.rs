@@ -6,17 +6,21 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use layergraph::fs::{AtomicFile, Durability};
+use layergraph::progress::{Meter, Task};
 use serde::Serialize;
 
 use crate::console::Console;
 use crate::place::{Place, argument, tree_around};
+use crate::progress::Teller;
 use crate::report::{Why, is_plain};
 
 /// The mode of a file that is made, less the umask.
 const MODE: u32 = 0o644;
 
-/// Where a layer is written.
+/// Where a layer or a recipe is written.
 #[derive(Debug)]
 pub(crate) enum Output {
     /// Stdout, a device or a named pipe: whatever is written is there.
@@ -36,7 +40,7 @@ impl Output {
         let Some(path) = file else {
             let stdout = stdout()?;
             if stdout.is_terminal() {
-                return Err(Why::Usage("a layer is not for a terminal: give -o FILE"));
+                return Err(Why::Usage("the result is not for a terminal: give -o FILE"));
             }
             // A file that the shell opened there. What has no path is in no tree.
             if let Ok(path) = fs::canonicalize("/proc/self/fd/1") {
@@ -90,6 +94,45 @@ impl Write for Output {
     }
 }
 
+/// Counts what is written, and tells it.
+pub(crate) struct Metered<'a> {
+    out: &'a mut Output,
+    meter: Meter<'a>,
+}
+
+impl<'a> Metered<'a> {
+    pub(crate) fn new(out: &'a mut Output, task: Task, progress: &'a mut Teller) -> Metered<'a> {
+        let meter = Meter::new(task, progress);
+        Metered { out, meter }
+    }
+
+    /// Tells that all is written.
+    pub(crate) fn finish(self) {
+        self.meter.finish();
+    }
+}
+
+impl Write for Metered<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.meter.advance(written as u64);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+/// Returns the file that `-o` names, if it names one, with which `--json` may be given.
+pub(crate) fn output_file(output: Option<&Path>, json: bool) -> Result<Option<&Path>, Why> {
+    let file = output.filter(|file| *file != Path::new("-"));
+    if json && file.is_none() {
+        return Err(Why::Usage("--json needs -o FILE: the result takes stdout"));
+    }
+    Ok(file)
+}
+
 /// Refuses a file in one of the trees: what is written to it would have to be in it.
 fn refuse_inside(file: &Path, trees: &[&Path]) -> Result<(), Why> {
     let directory = file.parent().unwrap_or(file);
@@ -139,7 +182,7 @@ impl JsonPath {
         let bytes = path.as_os_str().as_bytes();
         JsonPath {
             path: String::from_utf8_lossy(bytes).into_owned(),
-            path_b64: path.to_str().is_none().then(|| base64(bytes)),
+            path_b64: path.to_str().is_none().then(|| STANDARD.encode(bytes)),
         }
     }
 }
@@ -165,48 +208,11 @@ fn escape(byte: u8) -> String {
     format!("\\x{byte:02x}")
 }
 
-/// Prints bytes in base64 with padding (RFC 4648, section 4).
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for group in bytes.chunks(3) {
-        let mut bits = [0; 4];
-        bits[1..=group.len()].copy_from_slice(group);
-        let bits = u32::from_be_bytes(bits);
-        for place in 0..4 {
-            let digit = (bits >> (18 - 6 * place)) & 63;
-            text.push(if place <= group.len() {
-                DIGITS[digit as usize].into()
-            } else {
-                '='
-            });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::OsStr;
 
     use super::*;
-
-    /// The test vectors of RFC 4648, section 10.
-    #[test]
-    fn base64_is_that_of_the_rfc() {
-        for (bytes, text) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foo", "Zm9v"),
-            ("foob", "Zm9vYg=="),
-            ("fooba", "Zm9vYmE="),
-            ("foobar", "Zm9vYmFy"),
-        ] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-        assert_eq!(base64(&[0xff, 0xfe, 0xfd]), "//79");
-    }
 
     #[test]
     fn a_name_is_one_line_and_says_exactly_what_it_is() {

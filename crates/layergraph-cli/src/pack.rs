@@ -1,13 +1,13 @@
 //! `layergraph pack`: writes a tree, or what has changed in it, as a layer.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use layergraph::archive::{CompareOptions, Packed, View, changes, pack};
+use layergraph::archive::{CompareOptions, View, changes, pack};
 use serde::Serialize;
 
 use crate::args;
 use crate::console::Console;
-use crate::output::{JsonPath, Output, print_json};
+use crate::output::{JsonPath, Output, output_file, print_json};
 use crate::place::open_dir;
 use crate::report::{Failure, Why};
 
@@ -50,33 +50,28 @@ fn attempt(args: &args::Pack, json: bool, console: &Console) -> Result<(), Why> 
     let packed = pack(&tree, &changes, &mut output)?;
     output.finish()?;
 
-    tell(&packed, json, console)
-}
-
-/// Returns the file that `-o` names, if it names one, with which `--json` may be given.
-pub(crate) fn output_file(output: Option<&Path>, json: bool) -> Result<Option<&Path>, Why> {
-    let file = output.filter(|file| *file != Path::new("-"));
-    if json && file.is_none() {
-        return Err(Why::Usage("--json needs -o FILE: the layer takes stdout"));
-    }
-    Ok(file)
-}
-
-/// Says what was packed.
-pub(crate) fn tell(packed: &Packed, json: bool, console: &Console) -> Result<(), Why> {
-    for socket in &packed.sockets {
-        console.note(&format!("left out the socket {}", socket.display()));
-    }
+    tell_sockets(&packed.sockets, console);
     if json {
         print_json(&Document {
             entries: packed.entries,
             size: packed.size,
-            sockets: packed
-                .sockets
-                .iter()
-                .map(|path| JsonPath::in_tree(path))
-                .collect(),
+            sockets: sockets(&packed.sockets),
         })?;
     }
     Ok(())
+}
+
+/// Says which sockets were left out.
+pub(crate) fn tell_sockets(left_out: &[PathBuf], console: &Console) {
+    for socket in left_out {
+        console.note(&format!("left out the socket {}", socket.display()));
+    }
+}
+
+/// Makes the paths of sockets fit for JSON.
+pub(crate) fn sockets(left_out: &[PathBuf]) -> Vec<JsonPath> {
+    left_out
+        .iter()
+        .map(|path| JsonPath::in_tree(path))
+        .collect()
 }

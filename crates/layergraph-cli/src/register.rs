@@ -15,11 +15,8 @@ use crate::console::Console;
 use crate::output::{print_json, print_line};
 use crate::place::argument;
 use crate::report::{Failure, Why};
-use crate::store::{self, Missing};
+use crate::store::{self, Missing, short};
 use crate::unpack::open_layer;
-
-/// How many digits of an id are shown in progress.
-const SHORT: usize = 12;
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
@@ -71,7 +68,7 @@ fn attempt(args: &Register, store: &args::Store, json: bool, console: &Console) 
         None => New::Node(Box::new(describe(args, parent)?)),
     };
     let node = register(&graph, &new, layer, console)?;
-    if json {
+    let printed = if json {
         print_json(&Document {
             id: node.id(),
             parent: node.parent(),
@@ -79,7 +76,8 @@ fn attempt(args: &Register, store: &args::Store, json: bool, console: &Console) 
         })
     } else {
         print_line(&node.id().to_string())
-    }
+    };
+    printed.map_err(|why| why.though(|| format!("registered {}", node.id())))
 }
 
 /// What is to be registered.
@@ -119,7 +117,7 @@ fn register(graph: &Graph, new: &New, layer: Option<File>, console: &Console) ->
     let metadata = layer.metadata().map_err(Why::Layer)?;
     let task = Task {
         action: "Registering",
-        id: id.chars().take(SHORT).collect(),
+        id: short(&id).to_owned(),
         total: metadata.is_file().then_some(metadata.len()),
     };
     let mut layer = ProgressReader::new(layer, task, &mut teller);

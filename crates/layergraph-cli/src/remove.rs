@@ -1,16 +1,12 @@
 //! `layergraph rm-layer`: removes nodes.
 
-use std::collections::BTreeSet;
-
-use layergraph::truncindex::LookupError;
-use layergraph::{DeleteOptions, Graph, NodeId};
+use layergraph::{DeleteOptions, Graph, GraphError, GraphErrorKind};
 use serde::Serialize;
 
 use crate::args;
 use crate::args::graph::RmLayer;
 use crate::console::Console;
-use crate::forest::Forest;
-use crate::output::{print_json, print_line};
+use crate::output::{escaped, print_bytes, print_json};
 use crate::report::{Failure, Why};
 use crate::store::{Missing, may_begin_an_id, with_graph};
 
@@ -28,85 +24,46 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     let attempted = || format!("remove {}", args.ids.join(", "));
     with_graph(store, Missing::Fail, console, attempted, |graph| {
-        let forest = Forest::read(graph)?;
-        let mut named = BTreeSet::new();
-        for id in &args.ids {
-            named.insert(resolve(&forest, id)?);
-        }
-        if !args.force {
-            refuse_parents(&forest, &named)?;
-        }
+        let ids: Vec<&str> = args.ids.iter().map(String::as_str).collect();
+        let mut options = DeleteOptions::default();
+        options.force = args.force;
+        let all = graph.delete_all(&ids, options);
+        let all = all.map_err(|error| of_names(graph, &ids, error))?;
         let mut removed = Vec::new();
-        let result = remove(
-            graph,
-            &in_order(&forest, named),
-            args.force,
-            console,
-            &mut removed,
-        );
-        // What is gone is told, also where something else could not go.
-        if json {
-            print_json(&Document { removed: &removed })?;
-        } else {
-            for id in &removed {
-                print_line(id)?;
+        for deleted in all.deleted {
+            if let Some(error) = &deleted.leftover {
+                console.warn(&format!("files of {} are left", deleted.id), error);
             }
+            removed.push(deleted.id);
         }
-        result
+        // What is gone is told, also where something else could not go.
+        let printed = print(&removed, json);
+        printed.map_err(|why| why.though(|| format!("removed {}", removed.join(", "))))?;
+        all.failed.map_or(Ok(()), |error| Err(error.into()))
     })
 }
 
-/// Returns the name that is, or alone begins with, `text`; also one of a broken node.
-fn resolve(forest: &Forest, text: &str) -> Result<String, Why> {
-    forest.names.get(text).map_err(|error| match error {
-        LookupError::NotFound { .. } if !may_begin_an_id(text) => Why::NoId {
-            text: text.to_owned(),
-        },
-        error => Why::Lookup(error),
-    })
-}
-
-/// Refuses to remove a node that another one builds on that stays.
-fn refuse_parents(forest: &Forest, named: &BTreeSet<String>) -> Result<(), Why> {
-    for name in named {
-        let Ok(id) = NodeId::parse(name) else {
-            continue;
-        };
-        let stays = |child: &&NodeId| !named.contains(&child.to_string());
-        if let Some(child) = forest.children(&id).iter().find(stays) {
-            return Err(Why::HasChildren { id, child: *child });
-        }
+fn print(removed: &[String], json: bool) -> Result<(), Why> {
+    if json {
+        return print_json(&Document { removed });
     }
-    Ok(())
-}
-
-/// Sorts names so that each node comes before its parent.
-fn in_order(forest: &Forest, mut named: BTreeSet<String>) -> Vec<String> {
-    let children_first = forest.parents_first().into_iter().rev();
-    let mut order: Vec<String> = children_first
-        .map(|id| id.to_string())
-        .filter(|name| named.remove(name))
+    let lines: String = removed
+        .iter()
+        .map(|id| escaped(id.as_bytes()) + "\n")
         .collect();
-    // What cannot be read has no place among the others.
-    order.extend(named);
-    order
+    print_bytes(lines.as_bytes())
 }
 
-fn remove(
-    graph: &Graph,
-    names: &[String],
-    force: bool,
-    console: &Console,
-    removed: &mut Vec<String>,
-) -> Result<(), Why> {
-    let mut options = DeleteOptions::default();
-    options.force = force;
-    for name in names {
-        let deleted = graph.delete(name, options)?;
-        if let Some(error) = &deleted.leftover {
-            console.warn(&format!("files of {} are left", deleted.id), error);
-        }
-        removed.push(deleted.id);
+/// Tells a name that cannot begin an id from one that no node has.
+fn of_names(graph: &Graph, names: &[&str], error: GraphError) -> Why {
+    let is_none = |name: &&&str| {
+        let found = || graph.get(name).map_err(|error| error.kind());
+        !may_begin_an_id(name) && matches!(found(), Err(GraphErrorKind::NotFound))
+    };
+    match names.iter().find(is_none) {
+        Some(name) if error.kind() == GraphErrorKind::NotFound => Why::NoId {
+            text: (*name).to_owned(),
+        },
+        _ => Why::Graph(error),
     }
-    Ok(())
 }

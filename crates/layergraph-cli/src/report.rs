@@ -8,20 +8,19 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use layergraph::archive::codec::CodecError;
 use layergraph::archive::listing::ListingError;
-use layergraph::archive::{PackError, UnpackError};
+use layergraph::archive::recipe::AssembleError;
+use layergraph::archive::{ApplyError, PackError, UnpackError};
 use layergraph::digest::ParseChecksumError;
 use layergraph::fs::FsError;
 use layergraph::tar::TarError;
-use layergraph::truncindex::LookupError;
-use layergraph::{
-    DriverError, DriverErrorKind, FormatError, GraphError, GraphErrorKind, NodeId, OpenError,
-};
+use layergraph::{FormatError, GraphError, GraphErrorKind, OpenError};
 use nix::errno::Errno;
 
 use crate::console::say;
 use crate::status::Status;
 
 const WHAT_IS_THERE: &str = "layergraph layers lists what is there";
+const NO_REAL_LAYER: &str = "no layer of a real image needs that much";
 const MORE_DIGITS: &str = "give more digits of the id";
 
 /// What the command did not do.
@@ -53,6 +52,12 @@ pub(crate) enum Why {
     #[error(transparent)]
     Unpack(#[from] UnpackError),
     #[error(transparent)]
+    Apply(#[from] ApplyError),
+    #[error(transparent)]
+    Split(TarError),
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
+    #[error(transparent)]
     Pack(#[from] PackError),
     #[error(transparent)]
     Listing(#[from] ListingError),
@@ -62,6 +67,13 @@ pub(crate) enum Why {
     /// The result could not be written.
     #[error("cannot write the result")]
     Output(#[source] io::Error),
+    /// The result could not be written, and what it is about is done.
+    #[error("{done}, but cannot write the result")]
+    Done {
+        done: String,
+        #[source]
+        source: io::Error,
+    },
     /// The image JSON is none.
     #[error("cannot take the image JSON {}", path.display())]
     ImageJson {
@@ -71,15 +83,9 @@ pub(crate) enum Why {
     /// No id could be meant.
     #[error("'{text}' is no id, nor the beginning of one")]
     NoId { text: String },
-    /// No node is meant, or several.
-    #[error(transparent)]
-    Lookup(LookupError),
     /// A digest would not be one of 2015.
     #[error(transparent)]
     Checksum(ParseChecksumError),
-    /// A node is to be removed and another one that builds on it is not.
-    #[error("{child} builds on {id}")]
-    HasChildren { id: NodeId, child: NodeId },
     /// Nothing of the store is mounted where it was said to be.
     #[error("nothing of the store is mounted there")]
     NotMounted,
@@ -88,8 +94,6 @@ pub(crate) enum Why {
     Open(#[from] OpenError),
     #[error(transparent)]
     Graph(#[from] GraphError),
-    #[error(transparent)]
-    Driver(#[from] DriverError),
     /// A call that is about the process itself failed.
     #[error(transparent)]
     System(io::Error),
@@ -121,9 +125,7 @@ impl Why {
     fn hint_of_kind(&self) -> Option<&'static str> {
         Some(match self {
             Why::NoDirectory { .. } => "make it first",
-            Why::NoId { .. } | Why::Lookup(LookupError::NotFound { .. }) => WHAT_IS_THERE,
-            Why::Lookup(LookupError::Ambiguous { .. }) => MORE_DIGITS,
-            Why::HasChildren { .. } => "remove that one as well, or give --force",
+            Why::NoId { .. } => WHAT_IS_THERE,
             Why::NotMounted => "give the path that mount printed, and the store's --root",
             Why::Open(error) => match error {
                 OpenError::NoStore { .. } => {
@@ -139,6 +141,10 @@ impl Why {
                 GraphErrorKind::NotFound => WHAT_IS_THERE,
                 GraphErrorKind::Ambiguous => MORE_DIGITS,
                 GraphErrorKind::AlreadyExists => "give another --id, or none for a random one",
+                // Its children keep it, or, where the driver says so, a mount.
+                GraphErrorKind::InUse if error.source().is_none() => {
+                    "remove that one as well, or give --force"
+                }
                 _ => return None,
             },
             _ => return None,
@@ -152,14 +158,25 @@ impl Why {
                 "rename or remove it: names that begin with .wh. stand for what a layer removes",
             );
         }
-        match self.unpack_error() {
-            Some(UnpackError::Tar(TarError::Header { position: 0, .. })) => {
+        let tar = match (self, self.unpack_error()) {
+            (Why::Split(error), _) | (_, Some(UnpackError::Tar(error))) => Some(error),
+            (_, Some(UnpackError::Limit { .. })) => return Some(NO_REAL_LAYER),
+            _ => None,
+        };
+        match tar {
+            Some(TarError::Header { position: 0, .. }) => {
                 return Some("check that it is a tar, plain or packed by gzip, zstd, xz or bzip2");
             }
-            Some(UnpackError::Limit { .. } | UnpackError::Tar(TarError::Limit { .. })) => {
-                return Some("no layer of a real image needs that much");
-            }
+            Some(TarError::Limit { .. }) => return Some(NO_REAL_LAYER),
             _ => {}
+        }
+        if let Why::Assemble(
+            AssembleError::Open { .. }
+            | AssembleError::Size { .. }
+            | AssembleError::Checksum { .. },
+        ) = self
+        {
+            return Some("give the directory that the layer alone was unpacked to, unchanged");
         }
         Some(match (self.codec_error(), self.errno()) {
             (Some(CodecError::Memory { .. }), _) => {
@@ -185,14 +202,28 @@ impl Why {
 
     fn unpack_error(&self) -> Option<&UnpackError> {
         match self {
-            Why::Unpack(error) => Some(error),
-            _ => causes(self).find_map(|error| error.downcast_ref()),
+            Why::Unpack(error) | Why::Apply(ApplyError::Unpack(error)) => Some(error),
+            _ => causes(self).find_map(|error| match error.downcast_ref() {
+                Some(ApplyError::Unpack(error)) => Some(error),
+                _ => error.downcast_ref(),
+            }),
         }
     }
 
-    /// Tells whether the driver refused what it was asked for, for this reason.
-    pub(crate) fn is_of_driver(&self, kind: DriverErrorKind) -> bool {
-        matches!(self, Why::Driver(error) if error.kind() == kind)
+    /// Says what is done although its result could not be written.
+    pub(crate) fn though(self, done: impl FnOnce() -> String) -> Why {
+        match self {
+            Why::Output(source) => Why::Done {
+                done: done(),
+                source,
+            },
+            other => other,
+        }
+    }
+
+    /// Tells whether the graph refused what it was asked for, for this reason.
+    pub(crate) fn is_of_graph(&self, kind: GraphErrorKind) -> bool {
+        matches!(self, Why::Graph(error) if error.kind() == kind)
     }
 
     fn is_broken_pipe(&self) -> bool {

@@ -8,10 +8,10 @@ use std::process::ExitCode;
 
 use layergraph::archive::codec::CodecError;
 use layergraph::archive::listing::ListingError;
-use layergraph::archive::{PackError, UnpackError};
+use layergraph::archive::recipe::{AssembleError, RecipeError};
+use layergraph::archive::{ApplyError, PackError, UnpackError};
 use layergraph::fs::FsError;
 use layergraph::tar::{TarError, WriteError};
-use layergraph::truncindex::LookupError;
 use layergraph::{
     DriverError, DriverErrorKind, FormatError, GraphError, GraphErrorKind, OpenError,
 };
@@ -45,25 +45,26 @@ impl Why {
         match self {
             Why::Usage(_) | Why::NoId { .. } => Status::Usage,
             Why::Unsupported(_) => Status::NotPermitted,
-            Why::Lookup(LookupError::Ambiguous { .. }) => Status::Ambiguous,
-            Why::NoDirectory { .. } | Why::NotMounted | Why::Lookup(_) => Status::NotFound,
-            Why::HasChildren { .. } => Status::InUse,
+            Why::NoDirectory { .. } | Why::NotMounted => Status::NotFound,
             Why::ImageJson { .. } | Why::Checksum(_) => Status::Refused,
             Why::Argument(error) if errno(error) == Some(Errno::ENOENT) => Status::NotFound,
             Why::Argument(error) | Why::Fs(error) | Why::Listing(ListingError::Fs(error)) => {
                 of_fs(error)
             }
             Why::Unpack(error) => of_unpack(error),
+            Why::Apply(error) => of_apply(error),
+            Why::Split(error) => of_tar(error),
+            Why::Assemble(error) => of_assemble(error),
             Why::Pack(error) => of_pack(error),
             Why::Layer(error)
             | Why::Listing(ListingError::Write(error))
             | Why::Output(error)
+            | Why::Done { source: error, .. }
             | Why::System(error) => of_io(error),
             // The tree changed while it was packed.
             Why::Listing(_) => Status::Failed,
             Why::Open(error) => of_open(error),
             Why::Graph(error) => of_graph(error),
-            Why::Driver(error) => of_driver(error),
         }
     }
 }
@@ -72,6 +73,15 @@ fn of_open(error: &OpenError) -> Status {
     match error {
         OpenError::NoStore { .. } => Status::NotFound,
         OpenError::Format(FormatError::Unreadable { .. }) => Status::Damaged,
+        // What is there in its place is of another kind.
+        OpenError::Format(FormatError::Fs(error))
+            if matches!(
+                errno(error),
+                Some(Errno::ELOOP | Errno::EINVAL | Errno::ENOTDIR)
+            ) =>
+        {
+            Status::Damaged
+        }
         OpenError::Format(FormatError::Fs(error)) | OpenError::Fs(error) => of_fs(error),
         OpenError::Format(_) => Status::NotPermitted,
         OpenError::Driver(error) => of_driver(error),
@@ -88,6 +98,7 @@ fn of_graph(error: &GraphError) -> Status {
         GraphErrorKind::AlreadyExists => Status::AlreadyExists,
         GraphErrorKind::InUse => Status::InUse,
         GraphErrorKind::Damaged => Status::Damaged,
+        GraphErrorKind::Circle => Status::Refused,
         GraphErrorKind::NotSupported => Status::NotPermitted,
         GraphErrorKind::Layer => of_causes(error).unwrap_or(Status::Refused),
         _ => of_causes(error).unwrap_or(Status::Failed),
@@ -112,11 +123,18 @@ fn of_driver(error: &DriverError) -> Status {
 /// The status for the first cause that has one of its own.
 fn of_causes(error: &(dyn Error + 'static)) -> Option<Status> {
     causes(error).find_map(|error| {
-        let unpack = error.downcast_ref().map(of_unpack);
+        let apply = error.downcast_ref().map(of_apply);
+        let unpack = || error.downcast_ref().map(of_unpack);
+        let assemble = || error.downcast_ref().map(of_assemble);
         let pack = || error.downcast_ref().map(of_pack);
         let fs = || error.downcast_ref().map(of_fs);
         let io = || error.downcast_ref().map(of_io);
-        unpack.or_else(pack).or_else(fs).or_else(io)
+        apply
+            .or_else(unpack)
+            .or_else(assemble)
+            .or_else(pack)
+            .or_else(fs)
+            .or_else(io)
     })
 }
 
@@ -134,12 +152,41 @@ fn of_pack(error: &PackError) -> Status {
     }
 }
 
+fn of_apply(error: &ApplyError) -> Status {
+    match error {
+        ApplyError::Read(error) => of_io(error),
+        ApplyError::Unpack(error) => of_unpack(error),
+        // It is another layer than it should be.
+        _ => Status::Refused,
+    }
+}
+
+fn of_tar(error: &TarError) -> Status {
+    match error {
+        TarError::Read { source, .. } | TarError::Tap { source, .. } => of_io(source),
+        TarError::Stopped => Status::Failed,
+        _ => Status::Refused,
+    }
+}
+
+/// The status for what is not put together: mostly the tree is not the one of the recipe.
+fn of_assemble(error: &AssembleError) -> Status {
+    match error {
+        AssembleError::Write(error) => of_io(error),
+        AssembleError::Open { source, .. }
+        | AssembleError::Read { source, .. }
+        | AssembleError::Recipe(RecipeError::Read(source)) => match of_io(source) {
+            Status::Failed => Status::Refused,
+            status => status,
+        },
+        _ => Status::Refused,
+    }
+}
+
 fn of_unpack(error: &UnpackError) -> Status {
     match error {
-        UnpackError::Tar(TarError::Read { source, .. } | TarError::Tap { source, .. }) => {
-            of_io(source)
-        }
-        UnpackError::Tar(TarError::Stopped) => Status::Failed,
+        UnpackError::Tar(error) => of_tar(error),
+        UnpackError::Recipe(error) => of_io(error),
         UnpackError::Fs(error) => of_fs(error),
         UnpackError::Entry { source, .. } => of_entry(source),
         // Everything else is something about the layer.

@@ -90,6 +90,14 @@ pub(crate) fn may_begin_an_id(text: &str) -> bool {
             .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+/// How many digits of an id people are shown, if no others begin so.
+pub(crate) const SHORT: usize = 12;
+
+/// Returns the beginning of an id, as people are shown it where it only has to be recognized.
+pub(crate) fn short(id: &str) -> &str {
+    id.get(..SHORT).unwrap_or(id)
+}
+
 /// Prints where something is that is about the whole store.
 pub(crate) fn shown_root(args: &args::Store) -> String {
     let root = root(args).unwrap_or_default();

@@ -3,6 +3,7 @@
 //! Chains may be long, so nothing here calls itself.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use layergraph::{Node, NodeId};
 use serde::Serialize;
@@ -10,11 +11,11 @@ use serde::Serialize;
 use crate::args;
 use crate::args::graph::Tree;
 use crate::console::Console;
-use crate::forest::{Forest, created, said};
+use crate::forest::{Forest, created, said, with_forest};
 use crate::output::print_bytes;
 use crate::report::{Failure, Why, printable};
 use crate::size::human;
-use crate::store::{Missing, shown_root, with_graph};
+use crate::store::shown_root;
 
 /// A node as `--json` prints it, but for its children.
 #[derive(Debug, Serialize)]
@@ -34,15 +35,13 @@ pub(crate) fn run(
     console: &Console,
 ) -> Result<(), Failure> {
     let attempted = || format!("draw the nodes of {}", shown_root(store));
-    with_graph(store, Missing::Fail, console, attempted, |graph| {
-        let forest = Forest::read(graph)?;
-        forest.tell_broken(console);
+    with_forest(store, console, attempted, |_, forest| {
         let text = if args.dot {
-            dot(&forest)
+            dot(forest)
         } else if json {
-            nested(&forest)?
+            nested(forest)?
         } else {
-            drawing(&forest)
+            drawing(forest)
         };
         print_bytes(text.as_bytes())
     })
@@ -100,13 +99,24 @@ fn push<'a>(
     }
 }
 
+/// How many levels are drawn by indentation, so that a long chain does not cost the square of its
+/// length.
+const DRAWN: usize = 100;
+
 /// Draws lines for people, as `docker images --tree` did.
+///
+/// Below [`DRAWN`] levels, a line begins with its level.
 fn drawing(forest: &Forest) -> String {
     let mut text = String::new();
     let mut indents: Vec<&str> = Vec::new();
     walk(forest, |step| {
         indents.truncate(step.depth);
-        text.extend(indents.iter().copied());
+        if step.depth <= DRAWN {
+            text.extend(indents.iter().copied());
+        } else {
+            // A string takes anything.
+            let _ = write!(text, "{:>7} ", step.depth);
+        }
         let (branch, indent) = if step.is_last {
             ("└─ ", "   ")
         } else {

@@ -5,8 +5,10 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use layergraph::archive::codec::{Codec, DecodeOptions, Decoder, decode};
-use layergraph::archive::{Ownership, UnpackOptions, Unpacked, unpack, unpack_atomic};
+use layergraph::archive::codec::{DecodeOptions, decode};
+use layergraph::archive::{
+    ApplyOptions, Ownership, UnpackOptions, Unpacked, unpack, unpack_atomic,
+};
 use layergraph::fs::{Dir, Durability};
 use nix::errno::Errno;
 use nix::unistd::Uid;
@@ -54,7 +56,9 @@ fn attempt(
     let mut layer = decode(layer, &DECODING).map_err(Why::Layer)?;
     let mut options = UnpackOptions::default();
     options.ownership = ownership;
-    options.limits.directory_bytes = divide_memory(&mut layer).map_err(Why::Layer)?;
+    let rest = layer.divide_memory(MEMORY).map_err(Why::Layer)?;
+    // With a usual window that is enough for 400,000 directories, with the largest for 100,000.
+    options.limits.directory_bytes = usize::try_from(rest).unwrap_or(usize::MAX);
     let done = match way {
         Way::InPlace(dir) => unpack(&mut layer, &dir, &options)?,
         Way::AtOnce(place) => {
@@ -79,7 +83,7 @@ fn attempt(
     Ok(())
 }
 
-fn is_stdin(layer: &Path) -> bool {
+pub(crate) fn is_stdin(layer: &Path) -> bool {
     layer == Path::new("-")
 }
 
@@ -100,31 +104,18 @@ pub(crate) fn open_layer(layer: &Path) -> Result<File, Why> {
 const MEMORY: u64 = 42 << 20;
 
 /// How layers are decoded: with room for a window of 32 MiB, as `xz -8` and `zstd --ultra -20` use.
-const DECODING: DecodeOptions = DecodeOptions {
+pub(crate) const DECODING: DecodeOptions = DecodeOptions {
     memory: 33 << 20,
     output: None,
 };
 
-/// Enough for a window of 8 MiB, as all usual levels use.
-const USUAL: u64 = 9 << 20;
-
-/// More than what a member needs that is small, whatever the level.
-const SMALL: u64 = 2 << 20;
-
-/// Divides [`MEMORY`]: grants the decoder what the layer needs, and returns how much the records of
-/// its directories may take. With a usual window that is enough for 400,000 of them, with the
-/// largest for 100,000.
-fn divide_memory(layer: &mut Decoder<File>) -> io::Result<usize> {
-    let needed = layer.memory_needed()?;
-    let granted = match layer.codec() {
-        // zstd:chunked, of which each file is a frame, begins with a small one, and that says
-        // nothing of the others.
-        Codec::Zstd if needed < SMALL => DECODING.memory,
-        Codec::Zstd | Codec::Xz => needed.max(USUAL),
-        _ => needed,
-    };
-    layer.limit_memory(granted);
-    Ok(usize::try_from(MEMORY - granted).unwrap_or(usize::MAX))
+/// Keeps what applying a layer may take within [`MEMORY`]. With a usual window that is enough for
+/// 400,000 directories, with the largest for 100,000.
+pub(crate) fn within_memory(mut options: ApplyOptions) -> ApplyOptions {
+    let records = MEMORY - DECODING.memory;
+    options.decode = DECODING;
+    options.unpack.limits.directory_bytes = usize::try_from(records).unwrap_or(usize::MAX);
+    options
 }
 
 /// How the layer gets into the directory.

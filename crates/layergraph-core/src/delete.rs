@@ -1,13 +1,12 @@
 //! Nodes that go.
 
-use std::ffi::OsStr;
+use std::collections::BTreeSet;
 
-use layergraph_driver::{DriverErrorKind, LayerId};
-use layergraph_fs::{Durability, FileKind, RenameMode, Staging};
+use layergraph_driver::{DriverErrorKind, InvalidLayerId, LayerId};
+use layergraph_fs::{Durability, RenameMode, Staging};
 
 use crate::error::Attempted;
 use crate::graph::Graph;
-use crate::index::names_in;
 use crate::lock::lock;
 use crate::{GraphError, GraphErrorKind, Result};
 
@@ -29,6 +28,17 @@ pub struct Deleted {
     pub leftover: Option<GraphError>,
 }
 
+/// What was deleted of several nodes.
+#[derive(Debug)]
+#[must_use = "it tells what was not deleted as well"]
+#[non_exhaustive]
+pub struct DeletedAll {
+    /// The nodes that are gone, in the order in which they went.
+    pub deleted: Vec<Deleted>,
+    /// Why the next one is not.
+    pub failed: Option<GraphError>,
+}
+
 impl Graph {
     /// Deletes the node whose name is, or alone begins with, `name`; also one that cannot be read.
     ///
@@ -38,35 +48,79 @@ impl Graph {
     /// [`InUse`](GraphErrorKind::InUse) if others build on it and it is not
     /// [forced](DeleteOptions::force). After an error the node is as it was.
     pub fn delete(&self, name: &str, options: DeleteOptions) -> Result<Deleted> {
-        let id = self.resolve(name)?;
-        let layer: LayerId = id
-            .parse()
-            .map_err(|error: layergraph_driver::InvalidLayerId| {
-                GraphError::new(GraphErrorKind::InvalidId, error.to_string())
-            })?;
-        let _locks = lock(&self.root, &id, None)?;
-        let deleted = || format!("cannot delete image {id}");
-        let found = self.dir.find(OsStr::new(&id)).attempted(deleted)?;
-        if found.is_none_or(|metadata| metadata.kind != FileKind::Directory) {
-            return Err(GraphError::no_such(name));
+        let id = self.resolve_layer(name)?;
+        self.delete_one(&id, &BTreeSet::from([id.as_str()]), options)
+    }
+
+    /// Deletes several nodes, children before their parents, also where they build on each other
+    /// in a circle.
+    ///
+    /// # Errors
+    ///
+    /// As for [`delete`](Graph::delete), of any of them, before anything is deleted. What fails
+    /// later stands in the [result](DeletedAll::failed).
+    pub fn delete_all(&self, names: &[&str], options: DeleteOptions) -> Result<DeletedAll> {
+        let ids = names.iter().map(|name| self.resolve_layer(name));
+        let ids = ids.collect::<Result<BTreeSet<LayerId>>>()?;
+        let mut left: BTreeSet<&str> = ids.iter().map(LayerId::as_str).collect();
+        if !options.force
+            && let Some((child, id)) = self.child(&left)?
+        {
+            return Err(has_child(&id, &child));
         }
-        let has_children = match self.child(&id) {
+        let mut all = DeletedAll {
+            deleted: Vec::new(),
+            failed: None,
+        };
+        for id in self.children_first(&ids)? {
+            match self.delete_one(id, &left, options) {
+                Ok(deleted) => all.deleted.push(deleted),
+                Err(error) => {
+                    all.failed = Some(error);
+                    break;
+                }
+            }
+            left.remove(id.as_str());
+        }
+        Ok(all)
+    }
+
+    fn resolve_layer(&self, name: &str) -> Result<LayerId> {
+        self.resolve(name)?
+            .parse()
+            .map_err(|error: InvalidLayerId| {
+                GraphError::new(GraphErrorKind::InvalidId, error.to_string())
+            })
+    }
+
+    /// Deletes a node on which none but those that go too may build.
+    fn delete_one(
+        &self,
+        id: &LayerId,
+        go_too: &BTreeSet<&str>,
+        options: DeleteOptions,
+    ) -> Result<Deleted> {
+        let _locks = lock(&self.root, id.as_str(), None)?;
+        let deleted = || format!("cannot delete image {id}");
+        // What is no directory is no node, but is told as a broken one.
+        if self.dir.find(id.as_name()).attempted(deleted)?.is_none() {
+            return Err(GraphError::no_such(id.as_str()));
+        }
+        let others = |child: &str| !go_too.contains(child);
+        let has_children = match self.child_of(id.as_str(), others) {
             Ok(None) => false,
             // What could not be looked at may be one.
             Ok(Some(_)) | Err(_) if options.force => true,
-            Ok(Some(child)) => {
-                let text = format!("image {id} has children, one of them {child}");
-                return Err(GraphError::new(GraphErrorKind::InUse, text));
-            }
+            Ok(Some(child)) => return Err(has_child(id.as_str(), &child)),
             Err(error) => return Err(error),
         };
 
-        let bin = self.throw_away(&id)?;
+        let Thrown { bin, unsynced } = self.throw_away(id)?;
         // The layers above need the tree of one that holds only what it changed.
         let tree = if has_children && self.driver.capabilities().independent {
             Ok(())
         } else {
-            match self.driver.remove(&layer) {
+            match self.driver.remove(id) {
                 // There was a node without a tree.
                 Err(error) if error.kind() == DriverErrorKind::NotFound => Ok(()),
                 result => result.attempted(deleted),
@@ -74,69 +128,43 @@ impl Graph {
         };
         // Last, because it tells a sweep whose tree is left.
         let bin = bin.discard().attempted(deleted);
-        let leftover = tree.and(bin).err();
-        Ok(Deleted { id, leftover })
+        Ok(Deleted {
+            id: id.to_string(),
+            leftover: unsynced.or(tree.and(bin).err()),
+        })
     }
 
-    /// Moves the directory of a node to where nobody finds it; after an error it is where it was.
-    pub(crate) fn throw_away(&self, id: &str) -> Result<Staging> {
+    /// Moves the directory of a node to where nobody finds it.
+    ///
+    /// After an error it is where it was.
+    pub(crate) fn throw_away(&self, id: &LayerId) -> Result<Thrown> {
         let deleted = || format!("cannot delete image {id}");
-        let name = OsStr::new(id);
+        let (name, mode) = (id.as_name(), RenameMode::NoReplace);
         let bin = Staging::new(&self.staging()?).attempted(deleted)?;
-        let mode = RenameMode::NoReplace;
         let moved = self.dir.rename(name, bin.dir(), name, mode);
         moved.attempted(deleted)?;
+        let mut unsynced = None;
         if self.options.durability == Durability::Full
-            && let Err(error) = self.dir.sync()
+            && let Err(error) = self.dir.sync().attempted(deleted)
         {
-            // Only one error can be told, and the first one is the reason.
-            let _ = bin.dir().rename(name, &self.dir, name, mode);
-            return Err(error).attempted(deleted);
-        }
-        Ok(bin)
-    }
-
-    /// Finds a node that builds on the one of this whole name, also one that is broken otherwise.
-    pub(crate) fn child(&self, id: &str) -> Result<Option<String>> {
-        for name in names_in(&self.dir)? {
-            if name == id || !self.is_node_name(&name)? {
-                continue;
+            if bin.dir().rename(name, &self.dir, name, mode).is_ok() {
+                return Err(error);
             }
-            match self.parents.of(&self.dir, &name) {
-                Ok(None) => {}
-                Ok(Some(parent)) => {
-                    if parent == id || self.stands_for(&parent, id)? {
-                        return Ok(Some(name));
-                    }
-                }
-                // It names no parent, or went.
-                Err(error) if error.means_absent() => {}
-                Err(error) => {
-                    let text = format!("cannot tell whether image {name} builds on image {id}");
-                    return Err(GraphError::new(error.kind(), text).because(error));
-                }
-            }
+            // It stays gone.
+            unsynced = Some(error);
         }
-        Ok(None)
+        Ok(Thrown { bin, unsynced })
     }
+}
 
-    /// Tells whether a parent is written down as a prefix of a node's id.
-    fn stands_for(&self, parent: &str, id: &str) -> Result<bool> {
-        if !id.starts_with(parent) {
-            return Ok(false);
-        }
-        match self.parent_name(parent) {
-            Ok(found) => Ok(found == id),
-            Err(error) if error.means_absent() => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
+fn has_child(id: &str, child: &str) -> GraphError {
+    let text = format!("image {id} has children, one of them {child}");
+    GraphError::new(GraphErrorKind::InUse, text)
+}
 
-    /// Tells whether a name in the graph's directory is that of a node, whole or broken.
-    fn is_node_name(&self, name: &str) -> Result<bool> {
-        match name.parse::<LayerId>() {
-            Ok(layer) => self.is_present(&layer),
-            Err(_) => Ok(false),
-        }
-    }
+/// A node's directory that nobody finds any more.
+pub(crate) struct Thrown {
+    bin: Staging,
+    /// Why it might be back after a power loss.
+    unsynced: Option<GraphError>,
 }

@@ -27,6 +27,8 @@ pub enum GraphErrorKind {
     Layer,
     /// What the graph keeps on disk is not what a node needs.
     Damaged,
+    /// The new node would be its own ancestor.
+    Circle,
     /// A container on top of the node would have too many parents.
     TooDeep,
     /// The driver cannot do this, or not here.
@@ -134,6 +136,17 @@ fn kind_of_lookup(error: &LookupError) -> GraphErrorKind {
         LookupError::Ambiguous { .. } => GraphErrorKind::Ambiguous,
         _ => GraphErrorKind::NotFound,
     }
+}
+
+/// Says what was attempted on something that the store has at a fixed place: if something of
+/// another kind is there, the store is damaged.
+pub(crate) fn of_store(what: impl Into<String>, error: FsError) -> GraphError {
+    let kind = if error.leads_nowhere() || error.kind() == ErrorKind::InvalidInput {
+        GraphErrorKind::Damaged
+    } else {
+        GraphErrorKind::Failed
+    };
+    GraphError::new(kind, what).because(error)
 }
 
 /// Says what was attempted when a call failed.

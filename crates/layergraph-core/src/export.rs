@@ -3,13 +3,16 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
 
-use layergraph_archive::{Change, Packed};
+use layergraph_archive::Change;
+use layergraph_archive::recipe::{AssembleError, RecipeError, assemble};
 use layergraph_driver::{InvalidLayerId, LayerId, naive};
-use layergraph_fs::{NewFile, Staging};
+use layergraph_fs::{FsError, NewFile, Staging};
 use layergraph_image::NodeId;
 
-use crate::error::Attempted;
+use crate::error::{Attempted, of_store};
+use crate::files::RECIPE;
 use crate::graph::Graph;
 use crate::node::Node;
 use crate::progress::{Meter, Progress, Task};
@@ -17,6 +20,18 @@ use crate::{GraphError, GraphErrorKind, Result};
 
 /// What is done while a layer is written to a temporary file.
 const BUFFERING: &str = "Buffering to disk";
+
+/// What was written of a node's layer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Exported {
+    /// How long it is, in bytes.
+    pub size: u64,
+    /// Whether it is the layer that was registered, byte for byte.
+    pub exact: bool,
+    /// The sockets among the changes, which a layer cannot hold, where it was packed.
+    pub sockets: Vec<PathBuf>,
+}
 
 impl Graph {
     /// Lists what a node changed of its parent's tree, sorted by path.
@@ -67,20 +82,54 @@ impl Graph {
         self.changes(node).map(|changes| naive::diff_size(&changes))
     }
 
-    /// Writes what a node changed as a layer, an uncompressed tar.
+    /// Writes the layer of a node, an uncompressed tar.
+    ///
+    /// It is the tar that was registered, byte for byte, where the node has its recipe, as it has
+    /// since layergraph or Docker 1.8 registered it with a layer. Else what the node changed of its
+    /// parent's tree is packed.
     ///
     /// # Errors
     ///
-    /// After an error what was written is incomplete.
-    pub fn tar_layer(&self, node: &Node, out: &mut dyn Write) -> Result<Packed> {
+    /// [`Damaged`](GraphErrorKind::Damaged) if the recipe cannot be read, or the tree does not hold
+    /// what it did. After an error what was written is incomplete.
+    pub fn tar_layer(&self, node: &Node, out: &mut dyn Write) -> Result<Exported> {
         let failed = || format!("cannot export the layer of image {}", node.id());
         let id = LayerId::from(node.id());
         self.read_whole(&[&id], failed, || {
+            if let Some(recipe) = self.recipe(id.as_str())? {
+                let tree = self.driver.view(&id).attempted(failed)?;
+                let assembled = assemble(recipe, &tree, out).map_err(|error| {
+                    GraphError::new(kind_of_assembling(&error), failed()).because(error)
+                })?;
+                return Ok(Exported {
+                    size: assembled.size,
+                    exact: true,
+                    sockets: Vec::new(),
+                });
+            }
             let changes = self.changes(node)?;
-            naive::pack(&*self.driver, &id, &changes, out)
-                .attempted(failed)?
-                .map_err(|error| GraphError::new(GraphErrorKind::Failed, failed()).because(error))
+            let packed = naive::pack(&*self.driver, &id, &changes, out).attempted(failed)?;
+            let packed = packed.map_err(|error| {
+                GraphError::new(GraphErrorKind::Failed, failed()).because(error)
+            })?;
+            Ok(Exported {
+                size: packed.size,
+                exact: false,
+                sockets: packed.sockets,
+            })
         })
+    }
+
+    /// Opens the recipe of a node's layer, if there is one.
+    fn recipe(&self, id: &str) -> Result<Option<File>> {
+        match self.node_dir(id)?.open_file(OsStr::new(RECIPE)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => {
+                let text = format!("cannot read the recipe of image {id}");
+                Err(of_store(text, error))
+            }
+            Ok(file) => Ok(Some(file)),
+        }
     }
 
     /// Writes the layer of the node whose id is, or alone begins with, `name` to a temporary file,
@@ -106,14 +155,33 @@ impl Graph {
             file,
             meter: Meter::new(task, progress),
         };
-        let packed = self.tar_layer(&node, &mut out)?;
+        let exported = self.tar_layer(&node, &mut out)?;
         out.meter.finish();
         let file = staging.dir().open_file(layer).attempted(made)?;
         staging.discard().attempted(made)?;
         Ok(TempArchive {
             file,
-            size: packed.size,
+            size: exported.size,
         })
+    }
+}
+
+/// Tells a tree that does not hold what it did from calls that failed.
+fn kind_of_assembling(error: &AssembleError) -> GraphErrorKind {
+    let source = match error {
+        AssembleError::Write(_) => return GraphErrorKind::Failed,
+        AssembleError::Open { source, .. }
+        | AssembleError::Read { source, .. }
+        | AssembleError::Recipe(RecipeError::Read(source)) => source,
+        _ => return GraphErrorKind::Damaged,
+    };
+    let of_fs = |source: &io::Error| -> Option<i32> {
+        source.get_ref()?.downcast_ref::<FsError>()?.errno()
+    };
+    match source.raw_os_error().or_else(|| of_fs(source)) {
+        // EIO is what a damaged disk says.
+        Some(_) => GraphErrorKind::Failed,
+        None => GraphErrorKind::Damaged,
     }
 }
 

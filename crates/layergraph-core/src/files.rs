@@ -1,18 +1,19 @@
-//! The files of a node: `json`, `layersize`, `checksum`, as the original wrote them.
+//! The files of a node: `json`, `layersize`, `checksum`, as the original wrote them, and the recipe
+//! of its layer, `tar-data.json.gz`, as Docker 1.8 did.
 
 use std::ffi::OsStr;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use layergraph_digest::{Checksum, parse_checksum};
-use layergraph_fs::{Dir, Durability, FsError, RenameMode, Staging};
+use layergraph_fs::{Dir, Durability, RenameMode, Staging};
 use layergraph_image::NodeId;
 use layergraph_image::v1::{Image, MAX_BYTES};
 
-use crate::error::Attempted;
+use crate::error::{Attempted, of_store};
 use crate::{GraphError, GraphErrorKind, Result};
 
 pub(crate) const JSON: &str = "json";
+pub(crate) const RECIPE: &str = "tar-data.json.gz";
 const LAYER_SIZE: &str = "layersize";
 const CHECKSUM: &str = "checksum";
 
@@ -89,7 +90,7 @@ pub(crate) fn read_parent(dir: &Dir) -> Result<String> {
 pub(crate) fn read_json(dir: &Dir) -> Result<Vec<u8>> {
     // A byte more than is taken, so that a longer one is refused where it is decoded.
     dir.read_file(OsStr::new(JSON), MAX_BYTES as u64 + 1)
-        .map_err(|error| unreadable("cannot read the JSON of an image", error))
+        .map_err(|error| of_store("cannot read the JSON of an image", error))
 }
 
 /// Reads the size that is written down, if one is.
@@ -97,7 +98,7 @@ fn read_size(dir: &Dir, name: &str) -> Result<Option<i64>> {
     let text = match dir.read_file(OsStr::new(LAYER_SIZE), SHORT) {
         Err(error) if error.leads_nowhere() => return Ok(None),
         result => result
-            .map_err(|error| unreadable(&format!("cannot read the size of image {name}"), error))?,
+            .map_err(|error| of_store(format!("cannot read the size of image {name}"), error))?,
     };
     let text = String::from_utf8_lossy(&text);
     let size = parse_size(&text).ok_or_else(|| {
@@ -105,16 +106,6 @@ fn read_size(dir: &Dir, name: &str) -> Result<Option<i64>> {
         GraphError::new(GraphErrorKind::Damaged, text)
     })?;
     Ok(Some(size))
-}
-
-/// A file of a node that is missing, or no file, is damage; else the call failed.
-fn unreadable(text: &str, error: FsError) -> GraphError {
-    let kind = if error.leads_nowhere() || error.kind() == ErrorKind::InvalidInput {
-        GraphErrorKind::Damaged
-    } else {
-        GraphErrorKind::Failed
-    };
-    GraphError::new(kind, text).because(error)
 }
 
 /// As Go's `strconv.ParseInt` in base 10: digits, perhaps behind a sign, and nothing else.
@@ -160,7 +151,7 @@ pub(crate) fn storing_digest(path: &Path) -> String {
 pub(crate) fn read_checksum(dir: &Dir) -> Result<Checksum> {
     let text = match dir.read_file(OsStr::new(CHECKSUM), SHORT) {
         Err(error) if error.leads_nowhere() => return Err(no_checksum()),
-        result => result.map_err(|error| unreadable("cannot read the digest of a layer", error))?,
+        result => result.map_err(|error| of_store("cannot read the digest of a layer", error))?,
     };
     let text = String::from_utf8_lossy(&text);
     parse_checksum(&text).map_err(|error| {

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
 use layergraph_archive::{Limits, View};
 use layergraph_digest::Checksum;
-use layergraph_driver::{Driver, LayerId};
+use layergraph_driver::{Driver, LayerId, MountOptions};
 use layergraph_fs::{Dir, Durability, FileKind};
 use layergraph_image::NodeId;
 
-use crate::error::Attempted;
+use crate::error::{Attempted, of_store};
 use crate::index::Index;
 use crate::node::Node;
 use crate::parents::Parents;
@@ -29,7 +29,9 @@ pub struct GraphOptions {
     /// Whether what was registered or removed survives a power loss when the call has returned.
     /// The [driver](layergraph_driver::DriverOptions) has an option of its own for its trees.
     pub durability: Durability,
-    /// What a layer may cost that is registered.
+    /// What a layer may cost that is registered. To the memory for records of directories comes
+    /// what its decoder does not need of the default for that
+    /// ([`DecodeOptions::memory`](layergraph_archive::codec::DecodeOptions::memory)).
     pub limits: Limits,
 }
 
@@ -73,11 +75,14 @@ impl Graph {
     ///
     /// What processes that are gone left half made is removed; see [`unswept`](Graph::unswept).
     pub fn open(path: &Path, driver: Arc<dyn Driver>, options: &GraphOptions) -> Result<Graph> {
-        let opened = || format!("cannot open the graph in {}", path.display());
         let root = open_root(path)?;
-        let dir = root
-            .ensure_dir(OsStr::new(GRAPH), PRIVATE)
-            .attempted(opened)?;
+        let dir = root.ensure_dir(OsStr::new(GRAPH), PRIVATE);
+        let dir = dir.map_err(|error| {
+            of_store(
+                format!("cannot open the graph in {}", path.display()),
+                error,
+            )
+        })?;
         let mut graph = Graph {
             root,
             dir,
@@ -93,6 +98,9 @@ impl Graph {
     }
 
     /// Returns the driver that keeps the trees.
+    ///
+    /// It is there to be looked at. What is staged, committed or removed by it takes no lock and
+    /// leaves no node: that is for [`register`](Graph::register) and [`delete`](Graph::delete).
     pub fn driver(&self) -> &Arc<dyn Driver> {
         &self.driver
     }
@@ -170,6 +178,12 @@ impl Graph {
     }
 
     /// Writes the digest of a node's layer down. What it says is not checked.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](GraphErrorKind::NotFound) if there is no such node. After an error the digest
+    /// is the old one, unless it was the last sync that failed: then it is the new one, and may not
+    /// survive a power loss.
     pub fn set_digest(&self, id: &NodeId, digest: &Checksum) -> Result<()> {
         let id = id.to_string();
         let _locks = lock::lock(&self.root, &id, None)?;
@@ -200,6 +214,29 @@ impl Graph {
         self.driver
             .view(&LayerId::from(*id))
             .attempted(|| format!("cannot read image {id}"))
+    }
+
+    /// Makes the tree of a node available under a path, which is returned; see
+    /// [`Driver::mount`].
+    pub fn mount(&self, id: &NodeId, options: &MountOptions) -> Result<PathBuf> {
+        self.driver
+            .mount(&LayerId::from(*id), options)
+            .attempted(|| format!("cannot mount image {id}"))
+    }
+
+    /// Ends one mount of a node's tree; see [`Driver::unmount`].
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](GraphErrorKind::NotFound) if the driver has no tree of that id. That there is a
+    /// node is not asked for: a tree can be unmounted whose node is broken.
+    pub fn unmount(&self, id: &NodeId) -> Result<()> {
+        let unmounted = || format!("cannot unmount image {id}");
+        let layer = LayerId::from(*id);
+        if !self.driver.exists(&layer).attempted(unmounted)? {
+            return Err(GraphError::no_such(layer.as_str()));
+        }
+        self.driver.unmount(&layer).attempted(unmounted)
     }
 
     /// Returns the name in the graph that is, or alone begins with, `name`.
@@ -247,27 +284,21 @@ impl Graph {
     pub(crate) fn node_dir(&self, id: &str) -> Result<Dir> {
         match self.dir.find_dir(OsStr::new(id)) {
             Ok(found) => found.ok_or_else(|| GraphError::no_such(id)),
-            Err(error) => {
-                let kind = if error.leads_nowhere() {
-                    // Something else than a directory is there.
-                    GraphErrorKind::Damaged
-                } else {
-                    GraphErrorKind::Failed
-                };
-                Err(GraphError::new(kind, format!("cannot open image {id}")).because(error))
-            }
+            Err(error) => Err(of_store(format!("cannot open image {id}"), error)),
         }
     }
 
     /// Opens the directory in which nodes are made, which is made if it is missing.
     pub(crate) fn staging(&self) -> Result<Dir> {
-        self.dir
-            .ensure_dir(OsStr::new(STAGING), PRIVATE)
-            .attempted(|| format!("cannot make {}/{STAGING}", self.dir.path().display()))
+        let staging = self.dir.ensure_dir(OsStr::new(STAGING), PRIVATE);
+        staging.map_err(|error| {
+            let path = self.dir.path().display();
+            of_store(format!("cannot make {path}/{STAGING}"), error)
+        })
     }
 
     /// Reads the node of this whole name.
-    fn load(&self, name: &str) -> Result<Node> {
+    pub(crate) fn load(&self, name: &str) -> Result<Node> {
         let dir = self.node_dir(name)?;
         let read = files::read(&dir, name);
         let (id, mut image) = match read {

@@ -44,7 +44,20 @@ impl Graph {
     ///
     /// As for [`get`](Graph::get).
     pub fn parent(&self, node: &Node) -> Result<Option<Node>> {
-        node.parent().map(|parent| self.get(parent)).transpose()
+        let Some(parent) = node.parent() else {
+            return Ok(None);
+        };
+        let name = self.parent_name(parent).map_err(GraphError::not_found)?;
+        if NodeId::parse(&name).is_ok() {
+            return self.get(&name).map(Some);
+        }
+        // A layer of the driver, of which there may be a node, but not one whose id begins so.
+        self.load(&name)
+            .map(Some)
+            .map_err(|error| match error.kind() {
+                GraphErrorKind::NotFound => error.not_found(),
+                _ => error,
+            })
     }
 
     /// Calls `visit` with the node, its parent, and so on down to the base.

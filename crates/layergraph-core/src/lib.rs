@@ -48,6 +48,7 @@
 
 #![forbid(unsafe_code)]
 
+mod children;
 mod delete;
 mod error;
 mod export;
@@ -64,9 +65,9 @@ mod root;
 mod seen;
 mod sweep;
 
-pub use delete::{DeleteOptions, Deleted};
+pub use delete::{DeleteOptions, Deleted, DeletedAll};
 pub use error::{GraphError, GraphErrorKind};
-pub use export::TempArchive;
+pub use export::{Exported, TempArchive};
 pub use graph::{BrokenNode, Graph, GraphOptions, Nodes};
 pub use history::{MAX_DEPTH, ParentsSize};
 pub use node::Node;

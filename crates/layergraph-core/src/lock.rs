@@ -3,6 +3,9 @@
 //! Each node has a byte of the file `lock` in the store's root, found by hashing its id. Who makes
 //! or removes the node holds it alone, who builds on it shares it. Two are taken in the order of
 //! their bytes, so that nobody waits in a circle, whatever ids name each other as parents.
+//!
+//! One byte more, which is taken last, keeps several new nodes from being a circle together: see
+//! [`ancestry`].
 
 use std::ffi::OsStr;
 
@@ -10,10 +13,12 @@ use layergraph_digest::{Algorithm, Digest};
 use layergraph_fs::{Dir, LockFile, LockGuard, LockKind};
 
 use crate::Result;
-use crate::error::Attempted;
+use crate::error::{Attempted, of_store};
 
 /// The name of the file.
 const NAME: &str = "lock";
+/// The byte that stands for no node: theirs are below it.
+const ANCESTRY: u64 = 1 << 62;
 
 /// Locks that are held until this is dropped.
 #[derive(Debug)]
@@ -45,6 +50,16 @@ pub(crate) fn share(root: &Dir, id: &str) -> Result<Locks> {
     Ok(Locks { _held: held })
 }
 
+/// Waits until nobody makes a node `id` that others name as their parent already.
+///
+/// Who makes a node on top of others shares this lock, and holds it alone where one of those below
+/// is missing. So what is missing is not made while somebody relies on that.
+pub(crate) fn ancestry(root: &Dir, id: &str, kind: LockKind) -> Result<Locks> {
+    let guard = open(root, id)?.lock(ANCESTRY, kind);
+    let held = vec![guard.attempted(|| locked(id))?];
+    Ok(Locks { _held: held })
+}
+
 /// As [`lock`], unless somebody has a lock on the node: then nothing is locked.
 pub(crate) fn try_lock(root: &Dir, id: &str) -> Result<Option<Locks>> {
     let guard = open(root, id)?.try_lock(byte_of(id), LockKind::Exclusive);
@@ -53,15 +68,15 @@ pub(crate) fn try_lock(root: &Dir, id: &str) -> Result<Option<Locks>> {
 }
 
 fn open(root: &Dir, id: &str) -> Result<LockFile> {
-    LockFile::open(root, OsStr::new(NAME)).attempted(|| locked(id))
+    LockFile::open(root, OsStr::new(NAME)).map_err(|error| of_store(locked(id), error))
 }
 
 fn locked(id: &str) -> String {
     format!("cannot lock image {id}")
 }
 
-/// Returns the byte that stands for an id: a hash, because ids may share their beginning, below
-/// 2⁶².
+/// Returns the byte that stands for an id, below [`ANCESTRY`]: a hash, because ids may share their
+/// beginning.
 fn byte_of(id: &str) -> u64 {
     let digest = Digest::of(Algorithm::Sha256, id);
     let first: [u8; 8] = *digest.as_bytes().first_chunk().expect("it has 32 bytes");

@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use layergraph_fs::Dir;
+use layergraph_fs::{Dir, FileKind};
 
 use crate::error::Attempted;
 use crate::index::TICK;
@@ -29,7 +29,7 @@ struct Known {
 }
 
 impl Parents {
-    /// Returns the parent that the node of this whole name names.
+    /// Returns the parent that the node of this whole name names; none for what is no directory.
     ///
     /// # Errors
     ///
@@ -42,6 +42,9 @@ impl Parents {
             found.ok_or_else(|| GraphError::no_such(name))
         };
         let before = look()?;
+        if before.kind != FileKind::Directory {
+            return Ok(None);
+        }
         if let Some(known) = self.lock().get(name)
             && (known.inode, known.changed) == (before.inode, before.changed)
         {

@@ -1,17 +1,20 @@
 //! New nodes.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io::Read;
 use std::time::SystemTime;
 
-use layergraph_archive::codec::{DecodeOptions, decode};
-use layergraph_archive::{UnpackOptions, unpack};
+use layergraph_archive::recipe::NewRecipe;
+use layergraph_archive::{ApplyOptions, apply};
 use layergraph_driver::{DriverError, InvalidLayerId, LayerId, StagedLayer};
-use layergraph_fs::{Dir, RenameMode, Staging, seconds_and_nanos};
+use layergraph_fs::{Dir, LockKind, RenameMode, Staging, seconds_and_nanos};
 use layergraph_image::v1::{Config, Image};
 use layergraph_image::{NodeId, Timestamp};
 
 use crate::error::Attempted;
 use crate::graph::Graph;
+use crate::lock::Locks;
 use crate::node::Node;
 use crate::{GraphError, GraphErrorKind, Result, files, lock};
 
@@ -77,13 +80,14 @@ impl Graph {
     /// Registers `image` as a node, with the layer in the tar stream `layer`, in any codec, applied
     /// to a copy of its parent's tree.
     ///
-    /// Without a layer the node has its parent's tree and the size that the image states; with one,
-    /// the size of what the layer holds.
+    /// Without a layer the node has its parent's tree and the size in bytes that the image states,
+    /// or 0 if that is negative; with one, the size of what the layer holds.
     ///
     /// # Errors
     ///
     /// [`InvalidId`](GraphErrorKind::InvalidId), [`AlreadyExists`](GraphErrorKind::AlreadyExists),
     /// [`NotFound`](GraphErrorKind::NotFound) if the parent is not there,
+    /// [`Circle`](GraphErrorKind::Circle) if the parent builds on a node of this id,
     /// [`Layer`](GraphErrorKind::Layer) if the layer cannot be read or applied. After an error the
     /// graph is as it was, and of the new node nothing is left.
     pub fn register(&self, image: &Image, layer: Option<&mut dyn Read>) -> Result<Node> {
@@ -95,14 +99,17 @@ impl Graph {
             return Err(GraphError::already_exists(layer_id.as_str()));
         }
         let parent = self.parent_layer(&layer_id, &image.parent)?;
-        let (staged, base) = self.stage(&layer_id, parent)?;
+        let (tree, base) = self.stage(&layer_id, parent)?;
+        let making = || format!("cannot make image {id}");
+        let staging = Staging::new(&self.staging()?).attempted(making)?;
         let mut image = image.clone();
         // A negative one would not count as written down.
         image.size = image.size.max(0);
         if let Some(layer) = layer {
-            image.size = self.apply(&layer_id, &*staged, layer)?;
+            image.size = self.apply(&layer_id, &*tree, layer, staging.dir())?;
         }
-        self.land(&layer_id, base.as_ref(), staged, &image)?;
+        files::write(staging.dir(), &image)?;
+        self.land(&layer_id, base.as_ref(), tree, staging)?;
         Ok(Node::new(id, image))
     }
 
@@ -168,6 +175,58 @@ impl Graph {
         }
     }
 
+    /// Checks that the new node is not among those below it: an orphan may name its id.
+    ///
+    /// As long as the locks are held, that stays so: nodes that are made at the same time could be
+    /// a circle together, where each is missing below the other one.
+    fn check_ancestors(&self, id: &LayerId, base: &Base) -> Result<Locks> {
+        let shared = lock::ancestry(&self.root, id.as_str(), LockKind::Shared)?;
+        if self.has_all_ancestors(id, base)? {
+            return Ok(shared);
+        }
+        drop(shared);
+        let alone = lock::ancestry(&self.root, id.as_str(), LockKind::Exclusive)?;
+        self.has_all_ancestors(id, base)?;
+        Ok(alone)
+    }
+
+    /// Tells whether none of those below the new node is missing or cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// [`Circle`](GraphErrorKind::Circle) if the new node is one of them.
+    fn has_all_ancestors(&self, id: &LayerId, base: &Base) -> Result<bool> {
+        let mut seen = BTreeSet::new();
+        let mut here = base.layer.to_string();
+        // What was a circle before is none of the new node's.
+        while seen.insert(here.clone()) {
+            let parent = match self.parents.of(&self.dir, &here) {
+                Ok(Some(parent)) => parent,
+                Ok(None) => return Ok(true),
+                // A layer of the driver whose name is no id will never be a node.
+                Err(error) if error.means_absent() => return Ok(NodeId::parse(&here).is_err()),
+                Err(error) => return Err(error),
+            };
+            here = match self.parent_name(&parent) {
+                Ok(name) => name,
+                // A prefix that only the new node will have. One that several have stays theirs.
+                Err(error)
+                    if error.kind() == GraphErrorKind::NotFound
+                        && id.as_str().starts_with(&parent) =>
+                {
+                    id.to_string()
+                }
+                Err(error) if error.means_absent() => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            if here == id.as_str() {
+                let text = format!("image {id} would be its own ancestor, by {}", base.layer);
+                return Err(GraphError::new(GraphErrorKind::Circle, text));
+            }
+        }
+        Ok(true)
+    }
+
     fn no_rootfs(&self, id: &LayerId, error: DriverError) -> GraphError {
         let name = self.driver.name();
         GraphError::driver(
@@ -176,44 +235,52 @@ impl Graph {
         )
     }
 
-    /// Applies a layer to a staged tree, and returns its size.
-    fn apply(&self, id: &LayerId, staged: &dyn StagedLayer, layer: &mut dyn Read) -> Result<i64> {
+    /// Applies a layer to a staged tree, writes its recipe to `home`, and returns its size.
+    fn apply(
+        &self,
+        id: &LayerId,
+        staged: &dyn StagedLayer,
+        layer: &mut dyn Read,
+        home: &Dir,
+    ) -> Result<i64> {
         let failed = || {
             let text = format!("cannot apply the layer of image {id}");
             GraphError::new(GraphErrorKind::Layer, text)
         };
-        let mut plain =
-            decode(layer, &DecodeOptions::default()).map_err(|error| failed().because(error))?;
-        let mut options = UnpackOptions::default();
-        options.ownership = self.driver.ownership();
-        options.limits = self.options.limits.clone();
-        let unpacked =
-            unpack(&mut plain, staged.dir(), &options).map_err(|error| failed().because(error))?;
-        plain.finish().map_err(|error| failed().because(error))?;
-        Ok(i64::try_from(unpacked.size).unwrap_or(i64::MAX))
+        let mut options = ApplyOptions::default();
+        options.unpack.ownership = self.driver.ownership();
+        options.unpack.limits = self.options.limits.clone();
+        let recipe = NewRecipe {
+            home,
+            name: OsStr::new(files::RECIPE),
+        };
+        let applied = apply(layer, staged.dir(), Some(recipe), &options)
+            .map_err(|error| failed().because(error))?;
+        Ok(i64::try_from(applied.unpacked.size).unwrap_or(i64::MAX))
     }
 
-    /// Makes a staged tree a node: first the tree appears, then the node, while nobody else can
-    /// make a node of this id or remove the one below.
+    /// Makes a staged tree and the files in `staging` a node: first the tree appears, then the
+    /// node, while nobody else can make a node of this id or remove the one below.
     fn land(
         &self,
         id: &LayerId,
         base: Option<&Base>,
-        staged: Box<dyn StagedLayer>,
-        image: &Image,
+        tree: Box<dyn StagedLayer>,
+        staging: Staging,
     ) -> Result<()> {
         let making = || format!("cannot make image {id}");
-        let staging = Staging::new(&self.staging()?).attempted(making)?;
-        files::write(staging.dir(), image)?;
-
         let parent = base.map(|base| &base.layer);
         let _locks = lock::lock(&self.root, id.as_str(), parent.map(LayerId::as_str))?;
         if self.is_present(id)? {
             return Err(GraphError::already_exists(id.as_str()));
         }
-        if let Some(base) = base {
-            self.check_base(id, base)?;
-        }
+        let _ancestry = match base {
+            Some(base) => {
+                self.check_base(id, base)?;
+                Some(self.check_ancestors(id, base)?)
+            }
+            None => None,
+        };
         // A tree without a node is what a crash left, a node without a tree is of another driver.
         // The graph is the truth: neither is a node.
         if self.driver.exists(id).attempted(making)? {
@@ -221,9 +288,8 @@ impl Graph {
         }
         // Before there is a tree, so that nobody takes what it says for the new node.
         let is_stale = self.dir.find(id.as_name()).attempted(making)?.is_some();
-        let stale = is_stale.then(|| self.throw_away(id.as_str())).transpose()?;
-        staged
-            .commit(id, parent)
+        let stale = is_stale.then(|| self.throw_away(id)).transpose()?;
+        tree.commit(id, parent)
             .map_err(|error| self.no_rootfs(id, error))?;
         let mode = RenameMode::NoReplace;
         let published = staging.publish(&self.dir, id.as_name(), mode, self.options.durability);

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use layergraph_fs::{Dir, Metadata, effective_user, is_temporary_name};
+use layergraph_fs::{Dir, DirEntry, FileKind, Metadata, effective_user, is_temporary_name};
 use layergraph_image::NodeId;
 
 use crate::error::Attempted;
@@ -65,18 +65,27 @@ pub fn holds_store(root: &Dir) -> layergraph_fs::Result<bool> {
     if root.find(OsStr::new(FORMAT))?.is_some() {
         return Ok(true);
     }
-    let Some(graph) = root.find_dir(OsStr::new(GRAPH))? else {
-        return Ok(false);
+    let graph = match root.find_dir(OsStr::new(GRAPH)) {
+        Ok(Some(graph)) => graph,
+        Ok(None) => return Ok(false),
+        // A file or a link.
+        Err(error) if error.leads_nowhere() => return Ok(false),
+        Err(error) => return Err(error),
     };
-    let names = graph.entries()?;
-    let is_of_graph =
-        |name: &OsStr| name == STAGING || NodeId::parse(name.as_encoded_bytes()).is_ok();
-    if names.iter().any(|entry| is_of_graph(&entry.name)) {
+    let entries = graph.entries()?;
+    if entries.iter().any(is_of_graph) {
         return Ok(true);
     }
     // A graph without nodes, in a root that has nothing else.
     let mut others = root.entries()?.into_iter();
-    Ok(names.is_empty() && others.all(|entry| is_of_store(&entry.name)))
+    Ok(entries.is_empty() && others.all(|entry| is_of_store(&entry.name)))
+}
+
+/// Tells whether something is called as what is in a graph, and may be that. Others name files by
+/// digests, which look like ids.
+fn is_of_graph(entry: &DirEntry) -> bool {
+    let is_named = entry.name == STAGING || NodeId::parse(entry.name.as_encoded_bytes()).is_ok();
+    is_named && entry.kind.is_none_or(|kind| kind == FileKind::Directory)
 }
 
 /// Tells whether something is called as what is in the root of a store.

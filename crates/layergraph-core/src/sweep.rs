@@ -12,37 +12,46 @@ use layergraph_fs::{Dir, is_temporary_name, sweep};
 use layergraph_image::NodeId;
 use layergraph_image::v1::Image;
 
-use crate::error::Attempted;
+use crate::error::{Attempted, of_store};
 use crate::graph::{Graph, STAGING};
 use crate::{Result, files, lock};
 
 impl Graph {
     /// Removes what processes that are gone left half made or half removed, and returns how many
     /// such things there were.
+    ///
+    /// # Errors
+    ///
+    /// The first one, after all else is swept.
     pub fn sweep(&self) -> Result<usize> {
-        let driver = self.driver.sweep();
-        let mut swept = driver.attempted(|| "cannot sweep the layers".to_owned())?;
-        let failed = |dir: &Dir| format!("cannot sweep {}", dir.path().display());
-        swept += sweep(&self.root).attempted(|| failed(&self.root))?;
+        let parts = [
+            self.driver
+                .sweep()
+                .attempted(|| "cannot sweep the layers".to_owned()),
+            sweep(&self.root).attempted(|| cannot_sweep(&self.root)),
+            self.sweep_staging(),
+        ];
+        // All have been done when the first error is told.
+        parts.into_iter().sum()
+    }
+
+    fn sweep_staging(&self) -> Result<usize> {
         let staging = self.dir.find_dir(OsStr::new(STAGING));
-        let Some(staging) = staging.attempted(|| failed(&self.dir))? else {
-            return Ok(swept);
+        let Some(staging) = staging.map_err(|error| of_store(cannot_sweep(&self.dir), error))?
+        else {
+            return Ok(0);
         };
-        let names = staging.entries().attempted(|| failed(&staging))?;
+        let failed = || cannot_sweep(&staging);
         let mut halves = Vec::new();
-        for entry in names {
+        for entry in staging.entries().attempted(failed)? {
             if is_temporary_name(&entry.name) {
                 halves.extend(halved_in(&staging, &entry.name).map(|id| (entry.name, id)));
             }
         }
-        swept += sweep(&staging).attempted(|| failed(&staging))?;
+        let mut swept = sweep(&staging).attempted(failed)?;
         for (name, id) in halves {
             // What is there still has somebody who works on it.
-            if staging
-                .find(&name)
-                .attempted(|| failed(&staging))?
-                .is_none()
-            {
+            if staging.find(&name).attempted(failed)?.is_none() {
                 swept += usize::from(self.sweep_tree(&id)?);
             }
         }
@@ -61,12 +70,18 @@ impl Graph {
         if is_node || !self.driver.exists(&layer).attempted(swept)? {
             return Ok(false);
         }
-        if self.driver.capabilities().independent && self.child(layer.as_str())?.is_some() {
+        if self.driver.capabilities().independent
+            && self.child_of(layer.as_str(), |_| true)?.is_some()
+        {
             return Ok(false);
         }
         self.driver.remove(&layer).attempted(swept)?;
         Ok(true)
     }
+}
+
+fn cannot_sweep(dir: &Dir) -> String {
+    format!("cannot sweep {}", dir.path().display())
 }
 
 /// Returns the id of the node that is being made or removed in a directory, if one is.

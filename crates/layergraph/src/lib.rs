@@ -66,8 +66,8 @@ mod format;
 mod open;
 
 pub use layergraph_core::{
-    BrokenNode, DeleteOptions, Deleted, Graph, GraphError, GraphErrorKind, MAX_DEPTH, NewNode,
-    Node, Nodes, ParentsSize, TempArchive, progress,
+    BrokenNode, DeleteOptions, Deleted, DeletedAll, Exported, Graph, GraphError, GraphErrorKind,
+    MAX_DEPTH, NewNode, Node, Nodes, ParentsSize, TempArchive, progress,
 };
 pub use layergraph_driver::{DriverChoice, DriverError, DriverErrorKind};
 pub use layergraph_image::NodeId;

@@ -3,8 +3,9 @@
 //! Only as much of these formats is read as it takes to find the layers, in order. An archive is
 //! unpacked by the command that is demonstrated, and is a directory then.
 
-use std::fs;
-use std::path::{Component, Path};
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -23,28 +24,49 @@ pub(crate) struct Image {
 /// Finds the layers of the first image in a directory that is an unpacked docker-archive or an OCI
 /// layout.
 pub(crate) fn read(directory: &Path) -> Result<Image> {
-    let manifest = directory.join("manifest.json");
-    let index = directory.join("index.json");
-    let image = if manifest.try_exists()? {
-        parse_docker(&fs::read(manifest)?)?
-    } else if index.try_exists()? {
-        read_layout(directory, &fs::read(index)?)?
+    let directory = &fs::canonicalize(directory)?;
+    let has = |name| directory.join(name).symlink_metadata().is_ok();
+    let image = if has("manifest.json") {
+        parse_docker(&read_document(directory, "manifest.json")?)?
+    } else if has("index.json") {
+        read_layout(directory, &read_document(directory, "index.json")?)?
     } else {
         return Err("neither manifest.json nor index.json is there: not an image".into());
     };
-    let directory = fs::canonicalize(directory)?;
     for layer in &image.layers {
-        // Old archives have links where a layer is that several images share.
-        let found = fs::canonicalize(directory.join(layer))
-            .map_err(|error| format!("the layer {layer} is not there: {error}"))?;
-        if !found.starts_with(&directory) {
-            return Err(format!("the layer {layer} is outside of the image").into());
-        }
+        find(directory, layer)?;
     }
     if image.layers.is_empty() {
         return Err("the image has no layers".into());
     }
     Ok(image)
+}
+
+/// Finds a file of an image. Old archives have links where a layer is that several images share;
+/// what leads out of the image is refused.
+fn find(directory: &Path, name: &str) -> Result<PathBuf> {
+    let found = fs::canonicalize(directory.join(name))
+        .map_err(|error| format!("{name} of the image is not there: {error}"))?;
+    if !found.starts_with(directory) {
+        return Err(format!("{name} is outside of the image").into());
+    }
+    if !found.is_file() {
+        return Err(format!("{name} of the image is no file").into());
+    }
+    Ok(found)
+}
+
+/// Reads a document of an image.
+fn read_document(directory: &Path, name: &str) -> Result<Vec<u8>> {
+    /// Registries take no larger one.
+    const MOST: u64 = 4 << 20;
+    let mut text = Vec::new();
+    let document = File::open(find(directory, name)?)?;
+    document.take(MOST + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > MOST {
+        return Err(format!("{name} of the image has more than {MOST} bytes").into());
+    }
+    Ok(text)
 }
 
 /// The `manifest.json` of a docker-archive is a list of these.
@@ -120,7 +142,7 @@ fn read_layout(directory: &Path, index: &[u8]) -> Result<Image> {
         let annotations = chosen.annotations.clone();
         name = name.or_else(|| annotations.and_then(|all| all.name.or(all.tag)));
         let blob = chosen.blob()?;
-        let json = fs::read(directory.join(&blob)).map_err(|error| format!("{blob}: {error}"))?;
+        let json = read_document(directory, &blob)?;
         if !chosen.is_index() {
             let manifest: Manifest = parse(&blob, &json)?;
             let layers: Result<Vec<String>> =
@@ -250,7 +272,12 @@ mod tests {
         let directory = directory(&[("manifest.json", r#"[{"Layers":["l"]}]"#)])?;
         symlink("/etc/passwd", directory.path().join("l"))?;
         let error = read(directory.path()).map_err(|error| error.to_string());
-        assert_eq!(error, Err("the layer l is outside of the image".to_owned()));
+        assert_eq!(error, Err("l is outside of the image".to_owned()));
+        fs::remove_file(directory.path().join("manifest.json"))?;
+        symlink("/etc/passwd", directory.path().join("manifest.json"))?;
+        let error = read(directory.path()).map_err(|error| error.to_string());
+        let expected = "manifest.json is outside of the image".to_owned();
+        assert_eq!(error, Err(expected));
         Ok(())
     }
 
@@ -259,6 +286,9 @@ mod tests {
         check_refused(&[], "not an image")?;
         check_refused(&[("manifest.json", "[]")], "no image")?;
         check_refused(&[("manifest.json", "{")], "manifest.json: ")?;
+        check_refused(&[("manifest.json/x", "")], "no file")?;
+        let long = "x".repeat((4 << 20) + 1);
+        check_refused(&[("manifest.json", &long)], "more than")?;
         check_refused(&[("manifest.json", r#"[{"Layers":[]}]"#)], "no layers")?;
         check_refused(&[("manifest.json", r#"[{"Layers":["l"]}]"#)], "not there")?;
         check_refused(

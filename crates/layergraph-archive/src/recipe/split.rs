@@ -28,7 +28,7 @@ pub struct Split {
 /// Writes the recipe of the layer in `tar`, an uncompressed stream, without unpacking it.
 ///
 /// Of it [`assemble`](super::assemble) makes the same layer with any tree that the layer alone was
-/// unpacked to, unless [`Split::doubtful`] names an entry. Each entry takes some 20 bytes of memory.
+/// unpacked to, unless [`Split::doubtful`] names an entry. Each entry takes 20 bytes of memory.
 ///
 /// # Errors
 ///

@@ -54,7 +54,7 @@ fn stdout_gets_the_same_bytes_as_a_file() -> Result {
     );
     store.say(&[&"export-layer", &"70", &"--json"])?.failed(
         2,
-        "layergraph: export the layer of 70: --json needs -o FILE: the layer takes stdout",
+        "layergraph: export the layer of 70: --json needs -o FILE: the result takes stdout",
     );
     Ok(())
 }
@@ -116,7 +116,7 @@ fn a_terminal_gets_no_layer() -> Result {
     let said = shell(script, &[&store.root()])?.done();
     assert!(
         said.text()
-            .contains("a layer is not for a terminal: give -o FILE"),
+            .contains("the result is not for a terminal: give -o FILE"),
         "{}",
         said.text()
     );

@@ -31,8 +31,11 @@ fn status_10_is_a_mount_at_another_place() -> Result {
     let place = store.home.dir("place")?;
     let shown = place.display();
     let said = store.say(&[&"mount", &"ba5e", &place])?;
-    let line =
-        format!("layergraph: mount ba5e at {shown}: the driver vfs mounts nothing at {shown}");
+    let line = format!(
+        "layergraph: mount ba5e at {shown}: cannot mount image {}: the driver vfs mounts nothing at \
+         {shown}",
+        id("ba5e")
+    );
     said.failed(10, &line);
     let hint = "leave out PATH: the tree has a path of its own, which is printed";
     assert_eq!(said.hint(), Some(hint));

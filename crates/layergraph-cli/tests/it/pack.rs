@@ -151,7 +151,7 @@ fn a_terminal_is_no_place_for_a_layer() -> Result {
     assert_eq!(said.status, Some(2), "{said:?}");
     // It is a terminal, and stderr is the same.
     let text = String::from_utf8_lossy(&said.stdout);
-    let error = "a layer is not for a terminal: give -o FILE";
+    let error = "the result is not for a terminal: give -o FILE";
     assert!(text.trim_end().ends_with(error), "{text}");
     Ok(())
 }

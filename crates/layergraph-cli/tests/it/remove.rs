@@ -61,10 +61,10 @@ fn status_6_is_a_node_that_others_build_on() -> Result {
     for ids in [vec!["b1"], vec!["b2", "b1"], vec!["a0", "b1", "b2"]] {
         let said = crate::support::run(store.command(&[&"rm-layer"]).args(&ids))?;
         let line = format!(
-            "layergraph: remove {}: {} builds on {}",
+            "layergraph: remove {}: image {} has children, one of them {}",
             ids.join(", "),
-            id("c1"),
-            id("b1")
+            id("b1"),
+            id("c1")
         );
         said.failed(6, &line);
         assert_eq!(
@@ -120,5 +120,26 @@ fn a_broken_node_can_be_removed() -> Result {
         store.json(&[&"layers"])?[0]["children"],
         Value::Array(Vec::new())
     );
+    Ok(())
+}
+
+#[test]
+fn a_circle_goes_as_a_whole_and_not_in_part() -> Result {
+    let store = family()?;
+    let json = store.root().join("graph").join(id("a0")).join("json");
+    std::fs::write(
+        &json,
+        json!({"id": id("a0"), "parent": id("c1")}).to_string(),
+    )?;
+    let said = store.say(&[&"rm-layer", &"b1", &"c1"])?;
+    let line = format!(
+        "layergraph: remove b1, c1: image {} has children, one of them {}",
+        id("c1"),
+        id("a0")
+    );
+    said.failed(6, &line);
+    let removed = store.json(&[&"rm-layer", &"a0", &"b1", &"b2", &"c1"])?;
+    assert_eq!(removed["removed"].as_array().map(Vec::len), Some(4));
+    assert_eq!(left(&store)?, [""; 0]);
     Ok(())
 }

@@ -6,7 +6,11 @@ use serde_json::{Map, Value};
 
 use crate::support::{Arg, Layer, Result, Store, good_layer, id};
 
-const SCHEMAS: [(&str, &str); 12] = [
+const SCHEMAS: [(&str, &str); 14] = [
+    (
+        "assemble",
+        include_str!("../../../../docs/schema/assemble.json"),
+    ),
     (
         "changes",
         include_str!("../../../../docs/schema/changes.json"),
@@ -41,6 +45,7 @@ const SCHEMAS: [(&str, &str); 12] = [
         "rm-layer",
         include_str!("../../../../docs/schema/rm-layer.json"),
     ),
+    ("split", include_str!("../../../../docs/schema/split.json")),
     ("tree", include_str!("../../../../docs/schema/tree.json")),
     (
         "unpack",
@@ -178,6 +183,10 @@ fn every_document_is_as_its_schema_says() -> Result {
     let dir = store.home.path("dir");
     ask(&[&"unpack", &layer, &dir])?;
     ask(&[&"pack", &dir, &"-o", &store.home.path("packed.tar")])?;
+    let recipe = store.home.path("recipe");
+    ask(&[&"split", &layer, &"-o", &recipe])?;
+    let again = store.home.path("again.tar");
+    ask(&[&"assemble", &recipe, &dir, &"-o", &again])?;
     ask(&[&"rm-layer", &"--force", &"a0", &"b0"])?;
     // With an orphan.
     ask(&[&"layers"])?;

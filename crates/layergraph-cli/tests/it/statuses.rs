@@ -2,17 +2,22 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Stdio;
 
-use crate::support::{Home, Layer, Result, good_layer, layergraph, listing, run, say};
+use serde_json::json;
+
+use crate::support::{
+    Home, Layer, Result, Store, good_layer, id, layergraph, listing, run, say, shell,
+};
 
 #[test]
 fn status_2_is_wrong_usage() -> Result {
     let home = Home::new()?;
     let tree = home.dir("tree")?;
     let tree = tree.to_str().expect("a temporary path is UTF-8");
-    let pack = format!("layergraph: pack {tree}: --json needs -o FILE: the layer takes stdout");
+    let pack = format!("layergraph: pack {tree}: --json needs -o FILE: the result takes stdout");
     let list = format!("layergraph: list {tree}: a listing has no JSON form");
     for (args, line) in [
         (
@@ -208,6 +213,62 @@ fn status_9_is_no_space() -> Result {
             "{text}"
         );
     }
+    Ok(())
+}
+
+#[test]
+fn what_is_done_is_told_where_its_result_cannot_be_written() -> Result {
+    let store = Store::new()?;
+    let layer = store.home.file("layer.tar", good_layer())?;
+    let (node, root) = (id("ba5e"), store.root());
+    let register = r#"exec "$0" --root "$1" register --id "$2" "$3" >/dev/full"#;
+    let line = format!(
+        "layergraph: register {node}: registered {node}, but cannot write the result: No space left \
+         on device"
+    );
+    shell(register, &[&root, &node, &layer])?.failed(9, &line);
+    assert_eq!(store.json(&[&"layers"])?[0]["id"], json!(node));
+
+    let remove = r#"exec "$0" --root "$1" rm-layer ba5e >/dev/full"#;
+    let line = format!(
+        "layergraph: remove ba5e: removed {node}, but cannot write the result: No space left on \
+         device"
+    );
+    shell(remove, &[&root])?.failed(9, &line);
+    assert_eq!(store.json(&[&"layers"])?, json!([]));
+    Ok(())
+}
+
+#[test]
+fn status_8_is_a_store_with_something_else_in_the_place_of_its_files() -> Result {
+    for (place, is_link) in [
+        ("graph", true),
+        ("graph", false),
+        ("graph/_tmp", true),
+        ("graph/_tmp", false),
+    ] {
+        let store = Store::new()?;
+        store.register(&id("ba5e"), "", &good_layer())?;
+        let place = store.root().join(place);
+        let aside = store.root().join("aside");
+        fs::rename(&place, &aside)?;
+        if is_link {
+            symlink(&aside, &place)?;
+        } else {
+            fs::write(&place, "")?;
+        }
+        let said = store.say(&[&"register", &"--id", &id("c0ffee")])?;
+        let shown = place.display();
+        assert_eq!(said.status, Some(8), "{shown} {is_link}: {}", said.stderr);
+        assert!(said.stderr.contains(&shown.to_string()), "{}", said.stderr);
+    }
+    let store = Store::new()?;
+    let format = store.root().join("layergraph.json");
+    fs::create_dir_all(&format)?;
+    assert_eq!(store.say(&[&"register"])?.status, Some(8));
+    fs::remove_dir(&format)?;
+    symlink("elsewhere", &format)?;
+    assert_eq!(store.say(&[&"register"])?.status, Some(8));
     Ok(())
 }
 

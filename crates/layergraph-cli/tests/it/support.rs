@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+pub(crate) use layergraph_tests::names;
+
 pub(crate) use self::store::{Store, id, with_tail};
 
 pub(crate) type Result = std::result::Result<(), Box<dyn std::error::Error>>;
@@ -140,16 +142,6 @@ impl Home {
     pub(crate) fn names(&self) -> io::Result<Vec<String>> {
         names(self.0.path())
     }
-}
-
-/// The names in a directory, sorted.
-pub(crate) fn names(directory: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        names.push(entry?.file_name().to_string_lossy().into_owned());
-    }
-    names.sort();
-    Ok(names)
 }
 
 /// The listing of a directory as this user would have it unpacked.

@@ -37,6 +37,28 @@ fn the_forest_is_drawn_as_the_original_drew_it() -> Result {
 }
 
 #[test]
+fn a_long_chain_is_drawn_in_lines_of_bounded_length() -> Result {
+    let store = Store::new()?;
+    let number = |level: usize| format!("{level:064x}");
+    store.register(&number(0), "", &good_layer())?;
+    for level in 1..=101 {
+        let node = store.root().join("graph").join(number(level));
+        fs::create_dir(&node)?;
+        let json = json!({"id": number(level), "parent": number(level - 1)});
+        fs::write(node.join("json"), json.to_string())?;
+        fs::write(node.join("layersize"), "0")?;
+        fs::create_dir(store.root().join("vfs/dir").join(number(level)))?;
+    }
+    let said = store.say(&[&"tree"])?.done();
+    let lines: Vec<&str> = said.text().lines().collect();
+    assert_eq!(lines.len(), 102);
+    assert!(lines[100].starts_with(&"   ".repeat(100)));
+    let line = format!("    101 └─ {} Virtual Size: 6 B", number(101));
+    assert_eq!(lines[101], line);
+    Ok(())
+}
+
+#[test]
 fn in_json_each_node_holds_its_children() -> Result {
     let store = forest()?;
     let mut forest = store.json(&[&"tree"])?;

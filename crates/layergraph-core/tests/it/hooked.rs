@@ -1,4 +1,5 @@
-//! A driver that lets a test act, or fail, before each call of a real one.
+//! A driver that lets a test act, or fail, before each call of a real one, and act after those that
+//! make or remove a tree.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,12 @@ use crate::support::vfs;
 
 type Hook = dyn Fn(&str) -> Result<()> + Send + Sync;
 
-/// The vfs driver, which asks before each call.
+/// What the hook is given when a tree has been made.
+pub(crate) const COMMITTED: &str = "committed";
+/// What the hook is given when a tree has been removed.
+pub(crate) const REMOVED: &str = "removed";
+
+/// The vfs driver, which asks before each call, and tells what was done.
 #[derive(Clone)]
 pub(crate) struct Hooked {
     driver: Arc<dyn Driver>,
@@ -24,7 +30,8 @@ pub(crate) struct Hooked {
 }
 
 impl Hooked {
-    /// `hook` is given the name of the call.
+    /// `hook` is given the name of the call. What it answers to [`COMMITTED`] and [`REMOVED`] is
+    /// not heard.
     pub(crate) fn open(
         root: &Path,
         hook: impl Fn(&str) -> Result<()> + Send + Sync + 'static,
@@ -38,16 +45,32 @@ impl Hooked {
     fn ask(&self, call: &str) -> Result<()> {
         (self.hook)(call)
     }
+
+    fn tell(&self, done: &str) {
+        // What is done cannot fail any more.
+        let _ = (self.hook)(done);
+    }
 }
 
-/// Something that is done once, at a call of this name.
+/// Something that is done once, at the first call of this name.
 pub(crate) fn once_at(
-    call: &'static str,
+    call: impl Into<String>,
     act: impl FnOnce() + Send + 'static,
 ) -> impl Fn(&str) -> Result<()> + Send + Sync + 'static {
+    once_at_nth(1, call, act)
+}
+
+/// Something that is done once, at the `nth` call of this name.
+pub(crate) fn once_at_nth(
+    nth: usize,
+    call: impl Into<String>,
+    act: impl FnOnce() + Send + 'static,
+) -> impl Fn(&str) -> Result<()> + Send + Sync + 'static {
+    let (call, calls) = (call.into(), AtomicUsize::new(0));
     let act: Mutex<Option<Box<dyn FnOnce() + Send>>> = Mutex::new(Some(Box::new(act)));
     move |asked| {
         if asked == call
+            && calls.fetch_add(1, Ordering::SeqCst) + 1 == nth
             && let Some(act) = act.lock().expect("no act panics").take()
         {
             act();
@@ -74,6 +97,9 @@ impl Failing {
     pub(crate) fn hook(&self) -> impl Fn(&str) -> Result<()> + Send + Sync + 'static {
         let left = self.0.clone();
         move |call| {
+            if [COMMITTED, REMOVED].contains(&call) {
+                return Ok(());
+            }
             let before = left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
                 left.checked_sub(1)
             });
@@ -125,7 +151,9 @@ impl Driver for Hooked {
 
     fn remove(&self, id: &LayerId) -> Result<()> {
         self.ask("remove")?;
-        self.driver.remove(id)
+        self.driver.remove(id)?;
+        self.tell(REMOVED);
+        Ok(())
     }
 
     fn layers(&self, id: &LayerId) -> Result<Vec<Dir>> {
@@ -162,6 +190,8 @@ impl StagedLayer for HookedLayer {
 
     fn commit(self: Box<Self>, id: &LayerId, parent: Option<&LayerId>) -> Result<()> {
         self.driver.ask("commit")?;
-        self.layer.commit(id, parent)
+        self.layer.commit(id, parent)?;
+        self.driver.tell(COMMITTED);
+        Ok(())
     }
 }

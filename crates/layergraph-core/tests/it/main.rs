@@ -1,10 +1,15 @@
 //! What the graph promises, on real stores, by itself and beside other threads and processes.
 
 mod concurrency;
+mod damage;
+mod deletion;
+mod exact;
+mod faults;
 mod hooked;
 mod laws;
 mod model;
-mod processes;
+mod mounting;
+mod parents;
 mod progress;
 mod reference;
 mod reference_anew;
@@ -14,4 +19,6 @@ mod roots;
 mod seed;
 mod sharing;
 mod support;
+mod sweeping;
+mod worker;
 mod written;

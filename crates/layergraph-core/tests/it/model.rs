@@ -1,6 +1,6 @@
 //! Random operations on two graphs of one store, against a model in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use layergraph_core::{DeleteOptions, Graph, GraphErrorKind};
@@ -9,8 +9,7 @@ use layergraph_image::NodeId;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::laws::forced;
-use crate::support::{Store, image, layer};
+use crate::support::{Store, forced, image, layer};
 
 /// Ids that share a few digits, many, or none.
 const IDS: [[u8; 32]; 6] = {
@@ -36,6 +35,7 @@ enum Entry {
 enum Operation {
     Register(usize, Option<usize>, Option<Vec<Entry>>),
     Delete(usize, usize, bool),
+    DeleteAll(Vec<(usize, usize)>, bool),
     Get(usize, usize),
     SetDigest(usize),
     /// Removes the size that is written down, so that it has to be computed.
@@ -70,6 +70,8 @@ fn operation() -> impl Strategy<Value = Operation> {
             .prop_map(|(id, parent, layer)| Operation::Register(id, parent, layer)),
         3 => (number(), 1..=64_usize, any::<bool>())
             .prop_map(|(id, digits, force)| Operation::Delete(id, digits, force)),
+        1 => (vec((number(), 1..=64_usize), 0..4), any::<bool>())
+            .prop_map(|(names, force)| Operation::DeleteAll(names, force)),
         3 => (number(), 1..=64_usize).prop_map(|(id, digits)| Operation::Get(id, digits)),
         1 => number().prop_map(Operation::SetDigest),
         1 => number().prop_map(Operation::ForgetSize),
@@ -148,6 +150,12 @@ fn children(model: &Model, number: usize) -> Vec<NodeId> {
     children
 }
 
+/// Tells whether the history of `from` leads to `number`.
+fn leads_to(model: &Model, from: usize, number: usize) -> bool {
+    let parent = |number: &usize| model.get(number).and_then(|node| node.parent);
+    std::iter::successors(Some(from), parent).any(|ancestor| ancestor == number)
+}
+
 fn perform(store: &Store, graph: &Graph, model: &mut Model, operation: &Operation) {
     match operation {
         Operation::Register(number, parent, entries) => {
@@ -162,6 +170,8 @@ fn perform(store: &Store, graph: &Graph, model: &mut Model, operation: &Operatio
                 Err(GraphErrorKind::AlreadyExists)
             } else if parent.is_some() && below.is_none() {
                 Err(GraphErrorKind::NotFound)
+            } else if parent.is_some_and(|parent| leads_to(model, parent, *number)) {
+                Err(GraphErrorKind::Circle)
             } else {
                 Ok(())
             };
@@ -182,23 +192,14 @@ fn perform(store: &Store, graph: &Graph, model: &mut Model, operation: &Operatio
         }
         Operation::Delete(number, digits, force) => {
             let prefix = &id(*number).to_string()[..*digits];
-            let options = if *force {
-                forced()
-            } else {
-                DeleteOptions::default()
-            };
             let found = find(model, prefix);
-            // A node that is its own parent is nobody else's.
-            let is_used = |number| {
-                children(model, number)
-                    .iter()
-                    .any(|child| *child != id(number))
-            };
             let expected = match found {
-                Ok(number) if !force && is_used(number) => Err(GraphErrorKind::InUse),
+                Ok(number) if !force && !children(model, number).is_empty() => {
+                    Err(GraphErrorKind::InUse)
+                }
                 found => found,
             };
-            let deleted = graph.delete(prefix, options);
+            let deleted = graph.delete(prefix, options(*force));
             if let Ok(deleted) = &deleted {
                 assert!(deleted.leftover.is_none());
             }
@@ -210,6 +211,7 @@ fn perform(store: &Store, graph: &Graph, model: &mut Model, operation: &Operatio
                 model.remove(&number);
             }
         }
+        Operation::DeleteAll(names, force) => delete_all(graph, model, names, *force),
         Operation::Get(number, digits) => {
             let prefix = &id(*number).to_string()[..*digits];
             let found = graph
@@ -241,6 +243,59 @@ fn perform(store: &Store, graph: &Graph, model: &mut Model, operation: &Operatio
             }
         }
         Operation::Reopen => {}
+    }
+}
+
+fn options(force: bool) -> DeleteOptions {
+    if force {
+        forced()
+    } else {
+        DeleteOptions::default()
+    }
+}
+
+fn delete_all(graph: &Graph, model: &mut Model, names: &[(usize, usize)], force: bool) {
+    let prefixes: Vec<String> = names
+        .iter()
+        .map(|&(number, digits)| id(number).to_string()[..digits].to_owned())
+        .collect();
+    let found: Result<BTreeSet<usize>, GraphErrorKind> =
+        prefixes.iter().map(|prefix| find(model, prefix)).collect();
+    let expected = found.and_then(|numbers| {
+        let mut children = numbers.iter().flat_map(|number| children(model, *number));
+        let is_named = |child: &NodeId| numbers.iter().any(|number| id(*number) == *child);
+        if force || children.all(|child| is_named(&child)) {
+            Ok(numbers)
+        } else {
+            Err(GraphErrorKind::InUse)
+        }
+    });
+    let prefixes: Vec<&str> = prefixes.iter().map(String::as_str).collect();
+    let deleted = graph.delete_all(&prefixes, options(force));
+    let Ok(numbers) = expected else {
+        let kind = deleted.map_err(|error| error.kind()).map(drop);
+        assert_eq!(kind, expected.map(drop));
+        return;
+    };
+    let all = deleted.expect("they may go");
+    assert!(all.failed.is_none(), "{all:?}");
+    let mut order = Vec::new();
+    for deleted in all.deleted {
+        assert!(deleted.leftover.is_none(), "{deleted:?}");
+        let number = numbers
+            .iter()
+            .find(|number| id(**number).to_string() == deleted.id);
+        order.push(*number.expect("it was named"));
+    }
+    assert!(
+        order.iter().copied().collect::<BTreeSet<_>>() == numbers && order.len() == numbers.len()
+    );
+    for number in order {
+        // Of those that were named, nobody builds on it any more.
+        let child = children(model, number);
+        let is_left = |child: &NodeId| numbers.iter().any(|number| id(*number) == *child);
+        assert!(!child.iter().any(is_left), "{number} went before its child");
+        model.remove(&number);
     }
 }
 

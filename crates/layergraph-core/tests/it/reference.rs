@@ -14,8 +14,7 @@ use layergraph_image::NodeId;
 use layergraph_image::v1::Image;
 use serde_json::Value;
 
-use crate::laws::forced;
-use crate::support::{Store, chain, image, layer, layer_id, listing_of};
+use crate::support::{Store, chain, forced, image, layer, layer_id, listing_of};
 
 pub(crate) fn data(name: &str) -> PathBuf {
     Path::new("tests/data/graph").join(name)

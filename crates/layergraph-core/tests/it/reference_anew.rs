@@ -8,9 +8,8 @@ use layergraph_digest::{Algorithm, Digest};
 use layergraph_image::v1::Image;
 use layergraph_tar::{Kind, NewMember, Writer};
 
-use crate::laws::forced;
 use crate::reference::{check_ids, data, json, number, texts};
-use crate::support::{Store, id, image, listing_of};
+use crate::support::{Store, forced, id, image, listing_of};
 
 /// The listing of the original's tree, with what our rules make of the same layers.
 fn listing_by_rule(name: &str) -> String {

@@ -1,14 +1,13 @@
 //! The original's own tests of its graph, by their names.
 
 use std::fs;
-use std::io::{self, Read};
 
 use layergraph_core::{DeleteOptions, Graph, NewNode};
 use layergraph_driver::MountOptions;
 use layergraph_image::NodeId;
 use layergraph_image::v1::Image;
 
-use crate::support::{Result, Store, layer, layer_id};
+use crate::support::{FailsAfter, Result, Store, image, layer};
 
 /// Eight files, two of them in directories of their own, as the original's tests had.
 fn fake_tar() -> Vec<u8> {
@@ -28,6 +27,14 @@ fn create(graph: &Graph, comment: &str) -> Result<NodeId> {
     let mut new = NewNode::default();
     comment.clone_into(&mut new.comment);
     Ok(graph.create(&new, Some(&mut &fake_tar()[..]))?.id())
+}
+
+/// An image with a new id.
+fn commented(comment: &str, parent: Option<&NodeId>) -> Result<Image> {
+    Ok(Image {
+        comment: comment.to_owned(),
+        ..image(&NodeId::random()?, parent)
+    })
 }
 
 fn assert_images(graph: &Graph, count: usize) {
@@ -50,37 +57,21 @@ fn init() -> Result {
 fn mount() -> Result {
     let store = Store::new()?;
     let graph = store.open();
-    let id = layer_id(&create(&graph, "Testing")?);
-    let path = graph.driver().mount(&id, &MountOptions::default())?;
+    let id = create(&graph, "Testing")?;
+    let path = graph.mount(&id, &MountOptions::default())?;
     let text = fs::read_to_string(path.join("etc/passwd"))?;
     assert_eq!(text, "Hello world!\n");
-    graph.driver().unmount(&id)?;
+    graph.unmount(&id)?;
     Ok(())
-}
-
-/// Gives a layer but for its end, and then fails.
-struct Interrupted<'a>(&'a [u8]);
-
-impl Read for Interrupted<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.0.is_empty() {
-            return Err(io::Error::other("interrupted"));
-        }
-        self.0.read(buffer)
-    }
 }
 
 #[test]
 fn interrupted_register() -> Result {
     let store = Store::new()?;
     let graph = store.open();
-    let image = Image {
-        id: NodeId::random()?.to_string(),
-        comment: "testing".to_owned(),
-        ..Image::default()
-    };
+    let image = commented("testing", None)?;
     let tar = fake_tar();
-    let mut interrupted = Interrupted(&tar[..tar.len() / 2]);
+    let mut interrupted = FailsAfter(&tar, tar.len() / 2);
     assert!(graph.register(&image, Some(&mut interrupted)).is_err());
     assert!(!graph.exists(&image.id)?);
     assert_images(&graph, 0);
@@ -112,11 +103,7 @@ fn graph_create() -> Result {
 fn register() -> Result {
     let store = Store::new()?;
     let graph = store.open();
-    let image = Image {
-        id: NodeId::random()?.to_string(),
-        comment: "testing".to_owned(),
-        ..Image::default()
-    };
+    let image = commented("testing", None)?;
     graph.register(&image, Some(&mut &fake_tar()[..]))?;
     assert_images(&graph, 1);
     let found = graph.get(&image.id)?;
@@ -157,11 +144,7 @@ fn delete() -> Result {
     assert_images(&graph, 1);
 
     // Once more under the same id.
-    let image = Image {
-        id: first.to_string(),
-        ..Image::default()
-    };
-    graph.register(&image, Some(&mut &fake_tar()[..]))?;
+    graph.register(&image(&first, None), Some(&mut &fake_tar()[..]))?;
     assert_images(&graph, 2);
     graph.delete(&first.to_string(), plain)?;
     assert_images(&graph, 1);
@@ -173,25 +156,17 @@ fn delete() -> Result {
 fn by_parent() -> Result {
     let store = Store::new()?;
     let graph = store.open();
-    let image = |comment: &str, parent: &str| -> Result<Image> {
-        Ok(Image {
-            id: NodeId::random()?.to_string(),
-            comment: comment.to_owned(),
-            parent: parent.to_owned(),
-            ..Image::default()
-        })
-    };
-    let parent = image("parent", "")?;
-    graph.register(&parent, Some(&mut &fake_tar()[..]))?;
+    let parent = commented("parent", None)?;
+    let parent = graph.register(&parent, Some(&mut &fake_tar()[..]))?.id();
     let mut children = Vec::new();
     for comment in ["child1", "child2"] {
-        let child = image(comment, &parent.id)?;
+        let child = commented(comment, Some(&parent))?;
         children.push(graph.register(&child, Some(&mut &fake_tar()[..]))?.id());
     }
     children.sort();
     let by_parent = graph.by_parent()?;
     assert_eq!(by_parent.len(), 1);
-    assert_eq!(by_parent[&parent.node_id()?], children);
+    assert_eq!(by_parent[&parent], children);
     let heads = graph.heads()?;
     assert!(heads.keys().eq(&children));
     Ok(())

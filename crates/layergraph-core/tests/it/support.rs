@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use layergraph_archive::listing;
-use layergraph_core::{Graph, GraphOptions};
+use layergraph_core::{DeleteOptions, Graph, GraphErrorKind, GraphOptions};
 use layergraph_driver::{Driver, DriverOptions, LayerId};
 use layergraph_driver_vfs::VfsDriver;
 use layergraph_fs::Durability;
@@ -68,6 +68,18 @@ impl Store {
         self.root.join("graph").join(id.to_string())
     }
 
+    /// Lets a node name another parent.
+    pub(crate) fn set_parent(&self, id: &NodeId, parent: &str) -> Result {
+        let (node, aside) = (self.node(id), self.root.with_extension("json"));
+        let mut image = Image::decode(&fs::read(node.join("json"))?)?;
+        parent.clone_into(&mut image.parent);
+        // What is written beside it and renamed changes the directory, as an editor would: a file
+        // that is overwritten in its place could be taken for the one that was read before.
+        fs::write(&aside, image.encode())?;
+        fs::rename(aside, node.join("json"))?;
+        Ok(())
+    }
+
     /// The tree of a node.
     pub(crate) fn tree(&self, id: &NodeId) -> PathBuf {
         self.root.join("vfs/dir").join(id.to_string())
@@ -101,12 +113,30 @@ pub(crate) fn open(root: &Path) -> Graph {
     open_with(root, vfs(root))
 }
 
-pub(crate) fn open_with(root: &Path, driver: Arc<dyn Driver>) -> Graph {
+/// Opens a store in which something may be left that cannot be swept.
+pub(crate) fn try_open(root: &Path, driver: Arc<dyn Driver>) -> layergraph_core::Result<Graph> {
     let mut options = GraphOptions::default();
     options.durability = Durability::None;
-    let graph = Graph::open(root, driver, &options).expect("a store that can be opened");
+    Graph::open(root, driver, &options)
+}
+
+pub(crate) fn open_with(root: &Path, driver: Arc<dyn Driver>) -> Graph {
+    let graph = try_open(root, driver).expect("a store that can be opened");
     assert!(graph.unswept().is_none(), "{:?}", graph.unswept());
     graph
+}
+
+/// The kind of the error, where there has to be one.
+pub(crate) fn kind<T: std::fmt::Debug>(
+    result: std::result::Result<T, layergraph_core::GraphError>,
+) -> GraphErrorKind {
+    result.expect_err("it cannot be").kind()
+}
+
+pub(crate) fn forced() -> DeleteOptions {
+    let mut options = DeleteOptions::default();
+    options.force = true;
+    options
 }
 
 /// The id number `number`: ids of numbers below 256 share their first 62 digits.
@@ -126,6 +156,22 @@ pub(crate) fn image(id: &NodeId, parent: Option<&NodeId>) -> Image {
 
 pub(crate) fn layer_id(id: &NodeId) -> LayerId {
     LayerId::from(*id)
+}
+
+/// Registers a node with one file in its layer, which is called as the id ends.
+pub(crate) fn register(graph: &Graph, id: &NodeId, parent: Option<&NodeId>) -> Result {
+    let name = id.to_string();
+    let tar = layer(&[&format!("f-{} = {name}", &name[60..])]);
+    graph.register(&image(id, parent), Some(&mut &tar[..]))?;
+    Ok(())
+}
+
+/// Registers nodes by their numbers, each with its parent.
+pub(crate) fn register_all(graph: &Graph, nodes: &[(u8, Option<u8>)]) -> Result {
+    for (number, parent) in nodes {
+        register(graph, &id(*number), parent.map(id).as_ref())?;
+    }
+    Ok(())
 }
 
 /// When all objects of a described layer were modified.
@@ -162,6 +208,36 @@ pub(crate) fn layer(lines: &[&str]) -> Vec<u8> {
 fn me() -> (u32, u32) {
     let metadata = fs::metadata("/proc/self").expect("it is this process");
     (metadata.uid(), metadata.gid())
+}
+
+/// Reads some bytes, and then fails.
+pub(crate) struct FailsAfter<'a>(pub(crate) &'a [u8], pub(crate) usize);
+
+impl Read for FailsAfter<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.1 == 0 {
+            return Err(io::Error::other("the source is gone"));
+        }
+        let length = buffer.len().min(self.1);
+        let read = self.0.read(&mut buffer[..length])?;
+        self.1 -= read;
+        Ok(read)
+    }
+}
+
+/// Does something once, when the layer is read.
+pub(crate) struct Meanwhile<'a, F> {
+    pub(crate) tar: &'a [u8],
+    pub(crate) act: Option<F>,
+}
+
+impl<F: FnOnce()> Read for Meanwhile<'_, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(act) = self.act.take() {
+            act();
+        }
+        self.tar.read(buffer)
+    }
 }
 
 /// The canonical listing of a node's tree.

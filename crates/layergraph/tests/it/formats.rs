@@ -2,8 +2,9 @@
 
 use layergraph::archive::Ownership;
 use layergraph::{DriverChoice, FormatError, OpenError, StoreOptions};
+use layergraph_tests::names;
 
-use crate::support::{Place, Result, names};
+use crate::support::{Place, Result};
 
 /// Opens a root with this file in it, whether a store may be made or not.
 fn open(text: &str, check: impl Fn(&FormatError)) -> Result {

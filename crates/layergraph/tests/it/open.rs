@@ -8,8 +8,9 @@ use layergraph::fs::effective_user;
 use layergraph::{
     DriverChoice, DriverErrorKind, FormatError, GraphErrorKind, OpenError, StoreOptions, drivers,
 };
+use layergraph_tests::names;
 
-use crate::support::{Place, Result, names, register};
+use crate::support::{Place, Result, register};
 
 fn named(driver: &str) -> StoreOptions {
     StoreOptions::new().driver(DriverChoice::Named(driver.to_owned()))

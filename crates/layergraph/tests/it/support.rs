@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use layergraph::{Graph, NewNode};
 use tempfile::TempDir;
@@ -43,14 +43,4 @@ pub(crate) fn register(graph: &Graph) -> Result<String> {
     let mut layer = &EMPTY_LAYER[..];
     let node = graph.create(&NewNode::default(), Some(&mut layer))?;
     Ok(node.id().to_string())
-}
-
-/// The names in a directory, sorted.
-pub(crate) fn names(directory: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        names.push(entry?.file_name().to_string_lossy().into_owned());
-    }
-    names.sort();
-    Ok(names)
 }

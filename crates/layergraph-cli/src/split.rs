@@ -1,0 +1,99 @@
+//! `layergraph split`: writes the recipe of a layer.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Seek};
+use std::path::Path;
+
+use layergraph::archive::codec::decode;
+use layergraph::archive::recipe::{NewRecipe, split};
+use layergraph::archive::{ApplyOptions, Ownership, apply};
+use layergraph::fs::{Dir, Staging};
+use serde::Serialize;
+
+use crate::args;
+use crate::console::Console;
+use crate::output::{Output, output_file, print_json};
+use crate::place::{Place, open_dir};
+use crate::report::{Failure, Why};
+use crate::unpack::{DECODING, is_stdin, open_layer, within_memory};
+
+/// What the recipe is called, and the tree, where they are made.
+const RECIPE: &str = "recipe";
+const TREE: &str = "tree";
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Document {
+    entries: u64,
+}
+
+pub(crate) fn run(args: &args::Split, json: bool, console: &Console) -> Result<(), Failure> {
+    attempt(args, json, console).map_err(|why| Failure {
+        attempted: if is_stdin(&args.layer) {
+            "split stdin".to_owned()
+        } else {
+            format!("split {}", args.layer.display())
+        },
+        hint: why.hint(),
+        why: why.into(),
+    })
+}
+
+fn attempt(args: &args::Split, json: bool, console: &Console) -> Result<(), Why> {
+    let file = output_file(args.output.as_deref(), json)?;
+    let layer = open_layer(&args.layer)?;
+    let mut output = Output::open(file, &[], console)?;
+    let staging = Staging::new(&home(file)?)?;
+    let entries = make(layer, staging.dir())?;
+    let mut recipe = staging.dir().open_file(OsStr::new(RECIPE))?;
+    io::copy(&mut recipe, &mut output).map_err(Why::Output)?;
+    output.finish()?;
+    if let Err(error) = staging.discard() {
+        console.warn("remove temporary files", &error);
+    }
+    if json {
+        print_json(&Document { entries })?;
+    }
+    Ok(())
+}
+
+/// Returns where temporary files are made: beside the output, or, where that has no place of its
+/// own, where the system has them.
+fn home(file: Option<&Path>) -> Result<Dir, Why> {
+    match file {
+        Some(path) if path.metadata().is_ok_and(|found| !found.is_file()) => {
+            open_dir(&env::temp_dir())
+        }
+        Some(path) => Ok(Place::find(path)?.parent),
+        None => open_dir(&env::temp_dir()),
+    }
+}
+
+/// Makes the recipe in `home`, and returns how many entries the layer has.
+///
+/// A layer in which names could mean several contents is unpacked for it, and so is one that cannot
+/// be read twice.
+fn make(mut layer: File, home: &Dir) -> Result<u64, Why> {
+    let name = OsStr::new(RECIPE);
+    if layer.metadata().map_err(Why::Layer)?.is_file() {
+        let mut recipe = home.create_file(name, 0o600)?;
+        let mut plain = decode(&layer, &DECODING).map_err(Why::Layer)?;
+        let split = split(&mut plain, &mut recipe).map_err(Why::Split)?;
+        plain.finish().map_err(Why::Layer)?;
+        if split.doubtful.is_none() {
+            return Ok(split.entries);
+        }
+        home.remove_file(name)?;
+        layer.rewind().map_err(Why::Layer)?;
+    }
+    let tree = OsStr::new(TREE);
+    home.make_dir(tree, 0o700)?;
+    let mut options = within_memory(ApplyOptions::default());
+    // It is the contents that matter, and anybody can have them.
+    options.unpack.ownership = Ownership::Squash;
+    let recipe = NewRecipe { home, name };
+    let applied = apply(&mut layer, &home.open_dir(tree)?, Some(recipe), &options)?;
+    Ok(applied.unpacked.entries)
+}
