@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use layergraph_digest::{Algorithm, DiffId, Digest, HashReader, Hashed, Verifier, VerifyError};
-use layergraph_fs::Dir;
+use layergraph_fs::{Dir, FsError};
 
 use crate::codec::{Codec, DecodeOptions, decode};
 use crate::recipe::{NewRecipe, unpack_with_recipe};
@@ -83,6 +83,12 @@ pub enum ApplyError {
     },
 }
 
+impl From<FsError> for ApplyError {
+    fn from(error: FsError) -> ApplyError {
+        ApplyError::Unpack(error.into())
+    }
+}
+
 /// Applies the layer in `blob`, packed by any [codec](crate::codec), to the directory `into`, and
 /// writes its recipe, if one is wanted.
 ///
@@ -107,7 +113,8 @@ pub enum ApplyError {
 /// # Errors
 ///
 /// What was expected is known for sure only at the end. So after any error the directory holds what
-/// was unpacked until then: apply into a directory nobody can see yet.
+/// was unpacked until then: apply into a directory nobody can see yet, or by
+/// [`change_atomic`](crate::change_atomic).
 pub fn apply(
     blob: &mut dyn Read,
     into: &Dir,

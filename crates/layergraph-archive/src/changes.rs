@@ -111,10 +111,13 @@ pub fn changes(
     let lower = lower.map(View::root).transpose()?;
     let root_differs = if let Some(lower) = &lower {
         !same_rights(upper.metadata(), lower.metadata())
+            || upper.unmapped() != lower.unmapped()
             || upper.own_xattrs()? != lower.own_xattrs()?
     } else {
         let Metadata { mode, uid, gid, .. } = *upper.metadata();
-        (mode, uid, gid) != (0o755, 0, 0) || !upper.own_xattrs()?.is_empty()
+        (mode, uid, gid) != (0o755, 0, 0)
+            || upper.unmapped().is_some()
+            || !upper.own_xattrs()?.is_empty()
     };
     if root_differs {
         walk.report(ChangeKind::Modified, PathBuf::new(), upper.metadata());
@@ -227,6 +230,7 @@ impl Walk<'_> {
             return Ok(None);
         }
         let differs = !same_rights(above.metadata(), below.metadata())
+            || above.unmapped() != below.unmapped()
             || upper.xattrs(above)? != lower.xattrs(below)?;
         let at = self.changes.len();
         self.report(ChangeKind::Modified, PathBuf::new(), above.metadata());
@@ -285,7 +289,11 @@ impl Walk<'_> {
             FileKind::CharDevice | FileKind::BlockDevice => new.device == old.device,
             FileKind::Fifo | FileKind::Socket | FileKind::Directory => true,
         };
-        if !same || upper.xattrs(above)? != lower.xattrs(below)? {
+        // Owners that have no id in layers look alike.
+        if !same
+            || above.unmapped() != below.unmapped()
+            || upper.xattrs(above)? != lower.xattrs(below)?
+        {
             return Ok(false);
         }
         let surely_before = self

@@ -73,11 +73,11 @@ mod unpack;
 mod view;
 
 pub use apply::{Applied, ApplyError, ApplyOptions, Digests, ExpectedBlob, apply};
-pub use atomic::{Replaced, unpack_atomic};
+pub use atomic::{Replaced, change_atomic, unpack_atomic};
 pub use changes::{Change, ChangeKind, CompareOptions, changes};
 #[doc(inline)]
 pub use listing::listing;
-pub use ownership::Ownership;
+pub use ownership::{IdKind, IdMap, IdMaps, IdRange, InvalidIds, Ownership, UnmappedId};
 pub use pack::{PackError, Packed, pack};
 pub use unpack::{Limits, UnpackError, UnpackOptions, Unpacked, unpack};
 pub use view::{Dialect, Entry, View, ViewDir};

@@ -7,7 +7,8 @@
 //!    `s` socket;
 //! 3. the permission bits with setuid, setgid and sticky, in four or more octal digits, `-` for a
 //!    link;
-//! 4. `uid:gid`;
+//! 4. `uid:gid`, which are those of layers in a [mapped](crate::Ownership::Mapped) tree, and 65534
+//!    for what is in no range;
 //! 5. of a file `size:sha256 of the content`, of a link its target, of a device `major,minor`;
 //! 6. the time of modification as `seconds.nanoseconds`, `-` for a directory;
 //! 7. of a file the path of the first one in the listing that is the same file, `-` if this is the

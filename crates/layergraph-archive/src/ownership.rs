@@ -1,12 +1,25 @@
-//! Whose files a tree holds: the true owners on disk, or recorded beside them.
+//! Whose files a tree holds: those of the true owners on disk, of others that stand for them, or of
+//! the user, with the true ones recorded beside them.
+
+mod acl;
+mod capability;
+mod ids;
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
+use std::io;
+use std::path::PathBuf;
 
-use layergraph_fs::{Device, FileKind};
+use layergraph_fs::{Device, FileKind, FsError};
+
+use self::acl::ACLS;
+use self::capability::CAPABILITY;
+pub use self::ids::{IdKind, IdMap, IdMaps, IdRange, InvalidIds, UnmappedId};
 
 /// How owners, modes and devices of a layer are kept on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+///
+/// It is cheap to clone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Ownership {
     /// As the layer says. Needs root wherever the layer names other owners or holds devices.
@@ -18,6 +31,79 @@ pub enum Ownership {
     /// `user.containers.override_stat` in the form that containers/storage and fuse-overlayfs
     /// use. A link cannot carry the attribute: the owner of a link is lost.
     Squash,
+    /// As the layer says, but for owners: who they are on disk is looked up in ranges of ids, as in
+    /// a user namespace (`user_namespaces(7)`), whose root then owns what is root's. Needs
+    /// `CAP_CHOWN` over these ids, which root has.
+    ///
+    /// An owner that is in no range is refused before anything is made of the entry. One on disk
+    /// that is in none is shown as 65534, as by the kernel, and not packed. Who is named in an
+    /// access control list is looked up as well, and file capabilities count for the root of the
+    /// ranges: as if both were set in the namespace.
+    Mapped(IdMaps),
+}
+
+impl Ownership {
+    /// Maps the ids of users and groups by ranges, as [`Mapped`](Ownership::Mapped) says.
+    ///
+    /// # Errors
+    ///
+    /// Ranges of users, or of groups, overlap, are more than 340, or do not have the id 0.
+    pub fn mapped(
+        users: impl IntoIterator<Item = IdRange>,
+        groups: impl IntoIterator<Item = IdRange>,
+    ) -> Result<Ownership, InvalidIds> {
+        let maps = IdMaps::new(IdMap::new(users)?, IdMap::new(groups)?)?;
+        Ok(Ownership::Mapped(maps))
+    }
+
+    /// Returns user and group to whom on disk what is root's has to be given: it does not suffice
+    /// that root makes it. Whoever makes the root directory of a tree gives it to them.
+    pub fn root(&self) -> Option<(u32, u32)> {
+        match self {
+            Ownership::Preserve | Ownership::Squash => None,
+            Ownership::Mapped(maps) => Some(maps.root()),
+        }
+    }
+}
+
+impl IdMaps {
+    /// Returns what stands on disk for a layer's value of an attribute.
+    pub(crate) fn attribute_outside(
+        &self,
+        key: &[u8],
+        value: Vec<u8>,
+    ) -> Result<Vec<u8>, UnmappedId> {
+        attribute(key, value, |kind, id| self.id_outside(kind, id))
+    }
+
+    /// Returns the layer's value for one on disk.
+    pub(crate) fn attribute_inside(
+        &self,
+        key: &[u8],
+        value: Vec<u8>,
+    ) -> Result<Vec<u8>, UnmappedId> {
+        attribute(key, value, |kind, id| self.id_inside(kind, id))
+    }
+}
+
+/// Maps the ids in the value of an attribute.
+fn attribute(
+    key: &[u8],
+    value: Vec<u8>,
+    map: impl Fn(IdKind, u32) -> Result<u32, UnmappedId>,
+) -> Result<Vec<u8>, UnmappedId> {
+    match key {
+        CAPABILITY => capability::mapped(value, map),
+        _ if ACLS.contains(&key) => acl::mapped(value, map),
+        _ => Ok(value),
+    }
+}
+
+impl UnmappedId {
+    /// Makes it the reason why a call would not do what is wanted.
+    pub(crate) fn failing(self, call: &'static str, path: PathBuf) -> FsError {
+        FsError::new(call, path, io::Error::new(io::ErrorKind::Unsupported, self))
+    }
 }
 
 /// The attribute that holds the true owner, mode and kind of a squashed file.

@@ -11,6 +11,7 @@ use layergraph_tar::{Kind, NewMember, WriteError, Writer};
 
 use crate::attributes::Attributes;
 use crate::changes::{Change, ChangeKind};
+use crate::ownership::UnmappedId;
 use crate::unpack::WHITEOUT_PREFIX;
 use crate::view::{Entry, View, ViewDir};
 
@@ -54,6 +55,15 @@ pub enum PackError {
     Changed {
         /// The file, from the root of the tree.
         path: PathBuf,
+    },
+    /// An object belongs to somebody who has no id in layers, under
+    /// [`Ownership::Mapped`](crate::Ownership::Mapped).
+    #[error("cannot pack {}", path.display())]
+    Owner {
+        /// The object, from the root of the tree.
+        path: PathBuf,
+        /// Who that is.
+        source: UnmappedId,
     },
     /// The tree could not be read.
     #[error(transparent)]
@@ -121,6 +131,17 @@ fn check_name(path: &Path) -> Result<(), PackError> {
     }
 }
 
+/// Refuses an owner that no layer could name: what is shown in his place is another one.
+fn check_owner(unmapped: Option<UnmappedId>, path: &Path) -> Result<(), PackError> {
+    match unmapped {
+        Some(source) => Err(PackError::Owner {
+            path: path.to_owned(),
+            source,
+        }),
+        None => Ok(()),
+    }
+}
+
 struct Packer<'a, W: Write> {
     /// The directories from the root to where the last change was.
     stack: Vec<ViewDir<'a>>,
@@ -179,6 +200,7 @@ impl<W: Write> Packer<'_, W> {
     fn root(&mut self) -> Result<(), PackError> {
         self.stack.truncate(1);
         self.at.clear();
+        check_owner(self.here().unmapped(), Path::new("."))?;
         let metadata = self.here().metadata().clone();
         let attributes = bytes(self.here().own_xattrs()?);
         let member = NewMember {
@@ -214,6 +236,7 @@ impl<W: Write> Packer<'_, W> {
                 return Ok(());
             }
         };
+        check_owner(entry.unmapped(), path)?;
         let name = path.as_os_str().as_bytes();
         let mut member = stated(name, kind, metadata);
         let id = (metadata.filesystem, metadata.inode);

@@ -249,6 +249,9 @@ impl<'a> Unpacker<'a> {
         }
         let metadata = self.root.dir().metadata_here()?;
         let stated = self.stated(member, FileKind::Directory);
+        // It is done at the end. That it can be is to be known now.
+        self.on_disk(&stated, || self.root.dir().path().to_owned())
+            .map_err(|error| UnpackError::from(error).about(member))?;
         self.directories.touch(b"", &metadata)?;
         let id = ObjectId::from(&metadata);
         self.directories.set_modified(id, member.mtime);

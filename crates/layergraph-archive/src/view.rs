@@ -19,7 +19,7 @@ pub use self::overlay::Dialect;
 use self::overlay::Found;
 use crate::Ownership;
 use crate::attributes::{Attributes, in_layer, is_overlay};
-use crate::ownership::OverrideStat;
+use crate::ownership::{OverrideStat, UnmappedId};
 
 /// A read-only tree of files.
 ///
@@ -85,6 +85,12 @@ impl View {
     /// In a [squashed](Ownership::Squash) tree each object has the owner, mode and kind recorded
     /// beside it. One without a record, such as a file that was added later or a link, belongs to
     /// 0:0: the user whose tree it is stands for root.
+    ///
+    /// In a [mapped](Ownership::Mapped) tree owners are those of layers. One that is in no range
+    /// is 65534, as the kernel shows it in a user namespace; [`changes`](crate::changes()) takes it
+    /// for another than a true 65534, and [`pack`](crate::pack()) refuses it. Attributes about such
+    /// a one cannot be read: a file capability (the kernel answers `EOVERFLOW`), an access control
+    /// list.
     #[must_use]
     pub fn with_ownership(mut self, ownership: Ownership) -> View {
         self.ownership = ownership;
@@ -105,46 +111,86 @@ impl View {
 
     fn open(&self, parts: Vec<Part>) -> Result<ViewDir<'_>, FsError> {
         let metadata = parts[0].dir.metadata_here()?;
-        let metadata = self.stated(&parts[0].dir, OsStr::new("."), metadata)?;
+        let (metadata, unmapped) = self.stated(&parts[0].dir, OsStr::new("."), metadata)?;
         Ok(ViewDir {
             view: self,
             parts,
             metadata,
+            unmapped,
         })
     }
 
-    /// Returns the metadata an object is meant to have.
-    fn stated(&self, dir: &Dir, name: &OsStr, on_disk: Metadata) -> Result<Metadata, FsError> {
-        if self.ownership == Ownership::Preserve {
-            return Ok(on_disk);
+    /// Returns the metadata an object is meant to have, and whose owner in it is not known.
+    fn stated(
+        &self,
+        dir: &Dir,
+        name: &OsStr,
+        on_disk: Metadata,
+    ) -> Result<(Metadata, Option<UnmappedId>), FsError> {
+        match &self.ownership {
+            Ownership::Preserve => Ok((on_disk, None)),
+            Ownership::Squash => Ok((recorded(dir, name, &on_disk)?, None)),
+            Ownership::Mapped(maps) => {
+                let ((uid, gid), unmapped) = maps.shown(on_disk.uid, on_disk.gid);
+                let shown = Metadata {
+                    uid,
+                    gid,
+                    ..on_disk
+                };
+                Ok((shown, unmapped))
+            }
         }
-        let record = match on_disk.kind {
-            FileKind::Symlink => None,
-            _ => dir.xattr(name, OverrideStat::name())?,
-        };
-        let record = record.and_then(|text| OverrideStat::parse(&text, on_disk.kind));
-        Ok(match record {
-            Some(OverrideStat {
-                kind,
-                mode,
-                uid,
-                gid,
-                device,
-            }) => Metadata {
-                kind,
-                mode,
-                uid,
-                gid,
-                device,
-                ..on_disk
-            },
-            None => Metadata {
-                uid: 0,
-                gid: 0,
-                ..on_disk
-            },
-        })
     }
+
+    /// Returns the attributes of an object as a layer has them.
+    fn attributes(&self, dir: &Dir, name: &OsStr) -> Result<Attributes, FsError> {
+        let attributes = dir.xattrs(name)?;
+        let Ownership::Mapped(maps) = &self.ownership else {
+            return Ok(attributes);
+        };
+        let inside = attributes.into_iter().map(|(key, value)| {
+            let value = maps.attribute_inside(key.as_bytes(), value);
+            value.map(|value| (key, value))
+        });
+        let inside: Result<Attributes, UnmappedId> = inside.collect();
+        inside.map_err(|unmapped| unmapped.failing("getxattr", dir.path().join(name)))
+    }
+
+    fn layer_attributes(&self, dir: &Dir, name: &OsStr) -> Result<Attributes, FsError> {
+        let mut attributes = self.attributes(dir, name)?;
+        attributes.retain(|(key, _)| in_layer(key));
+        Ok(attributes)
+    }
+}
+
+/// Returns what a squashed object is meant to be.
+fn recorded(dir: &Dir, name: &OsStr, on_disk: &Metadata) -> Result<Metadata, FsError> {
+    let record = match on_disk.kind {
+        FileKind::Symlink => None,
+        _ => dir.xattr(name, OverrideStat::name())?,
+    };
+    let record = record.and_then(|text| OverrideStat::parse(&text, on_disk.kind));
+    Ok(match record {
+        Some(OverrideStat {
+            kind,
+            mode,
+            uid,
+            gid,
+            device,
+        }) => Metadata {
+            kind,
+            mode,
+            uid,
+            gid,
+            device,
+            ..*on_disk
+        },
+        None => Metadata {
+            uid: 0,
+            gid: 0,
+            ..*on_disk
+        },
+    })
 }
 
 /// A directory in one of the layers.
@@ -162,6 +208,7 @@ pub struct ViewDir<'a> {
     /// Never empty; the uppermost says what the directory itself is.
     parts: Vec<Part>,
     metadata: Metadata,
+    unmapped: Option<UnmappedId>,
 }
 
 /// An object in a [`ViewDir`].
@@ -169,6 +216,7 @@ pub struct ViewDir<'a> {
 pub struct Entry {
     name: OsString,
     metadata: Metadata,
+    unmapped: Option<UnmappedId>,
     /// Which part of the directory holds the object.
     part: usize,
 }
@@ -183,12 +231,22 @@ impl Entry {
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
+
+    /// Returns the owner on disk that no range has, if the metadata is about such a one.
+    pub fn unmapped(&self) -> Option<UnmappedId> {
+        self.unmapped
+    }
 }
 
 impl<'a> ViewDir<'a> {
     /// Returns what the directory itself is.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+
+    /// Returns the owner on disk that no range has, if the metadata is about such a one.
+    pub fn unmapped(&self) -> Option<UnmappedId> {
+        self.unmapped
     }
 
     /// Lists the objects in the directory, sorted by the bytes of their names.
@@ -201,13 +259,7 @@ impl<'a> ViewDir<'a> {
         }
         let mut entries = Vec::with_capacity(names.len());
         for (name, part) in names {
-            if let Some(metadata) = self.shown(part, &name)? {
-                entries.push(Entry {
-                    name,
-                    metadata,
-                    part,
-                });
-            }
+            entries.extend(self.shown(part, &name)?);
         }
         Ok(entries)
     }
@@ -216,25 +268,26 @@ impl<'a> ViewDir<'a> {
     pub fn entry(&self, name: &OsStr) -> Result<Option<Entry>, FsError> {
         for (part, Part { dir, .. }) in self.parts.iter().enumerate() {
             if dir.find(name)?.is_some() {
-                let metadata = self.shown(part, name)?;
-                return Ok(metadata.map(|metadata| Entry {
-                    name: name.into(),
-                    metadata,
-                    part,
-                }));
+                return self.shown(part, name);
             }
         }
         Ok(None)
     }
 
     /// Returns what an object is meant to be, nothing if it is a whiteout.
-    fn shown(&self, part: usize, name: &OsStr) -> Result<Option<Metadata>, FsError> {
+    fn shown(&self, part: usize, name: &OsStr) -> Result<Option<Entry>, FsError> {
         let dir = &self.parts[part].dir;
         let on_disk = dir.metadata(name)?;
         if self.view.dialect.is_whiteout(dir, name, &on_disk)? {
             return Ok(None);
         }
-        self.view.stated(dir, name, on_disk).map(Some)
+        let (metadata, unmapped) = self.view.stated(dir, name, on_disk)?;
+        Ok(Some(Entry {
+            name: name.into(),
+            metadata,
+            unmapped,
+            part,
+        }))
     }
 
     /// Opens a directory in this one.
@@ -291,20 +344,21 @@ impl<'a> ViewDir<'a> {
     /// sorted by name: all but those of overlayfs, the labels of the host's security modules, and
     /// the record of a squashed file's owner.
     pub fn xattrs(&self, entry: &Entry) -> Result<Vec<(OsString, Vec<u8>)>, FsError> {
-        layer_attributes(self.dir_of(entry), &entry.name)
+        self.view.layer_attributes(self.dir_of(entry), &entry.name)
     }
 
     /// Returns the extended attributes of the directory itself that belong in a layer.
     pub fn own_xattrs(&self) -> Result<Vec<(OsString, Vec<u8>)>, FsError> {
-        layer_attributes(&self.parts[0].dir, OsStr::new("."))
+        let here = OsStr::new(".");
+        self.view.layer_attributes(&self.parts[0].dir, here)
     }
 
     /// Returns the extended attributes of an object, or of the directory itself, but for what only
     /// says how the tree is kept on disk: the signs of overlayfs and the records of owners.
     pub(crate) fn shown_xattrs(&self, entry: Option<&Entry>) -> Result<Attributes, FsError> {
         let mut attributes = match entry {
-            Some(entry) => self.dir_of(entry).xattrs(&entry.name)?,
-            None => self.parts[0].dir.xattrs(OsStr::new("."))?,
+            Some(entry) => self.view.attributes(self.dir_of(entry), &entry.name)?,
+            None => self.view.attributes(&self.parts[0].dir, OsStr::new("."))?,
         };
         let View {
             dialect, ownership, ..
@@ -325,10 +379,4 @@ impl<'a> ViewDir<'a> {
     fn dir_of(&self, entry: &Entry) -> &Dir {
         &self.parts[entry.part].dir
     }
-}
-
-fn layer_attributes(dir: &Dir, name: &OsStr) -> Result<Attributes, FsError> {
-    let mut attributes = dir.xattrs(name)?;
-    attributes.retain(|(key, _)| in_layer(key));
-    Ok(attributes)
 }

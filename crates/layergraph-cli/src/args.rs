@@ -1,12 +1,14 @@
 //! The arguments of the command, and what `--help` says of them.
 
 pub(crate) mod graph;
+mod owned;
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use layergraph::DriverChoice;
-use layergraph::archive::Ownership;
+
+pub(crate) use self::owned::Owned;
 
 /// Stores the layers of container images, and unpacks, packs and lists them.
 #[derive(Debug, Parser)]
@@ -160,9 +162,12 @@ pub(crate) struct Unpack {
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
 
-    /// How owners, modes and devices are kept [default: preserve for root, squash for others].
-    #[arg(long, value_name = "HOW")]
-    pub(crate) ownership: Option<HowOwned>,
+    #[command(flatten)]
+    pub(crate) ownership: Owned,
+
+    /// Write the layer's recipe to this file when the layer is unpacked; see `split`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) recipe: Option<PathBuf>,
 
     /// Apply the whole layer or nothing of it.
     ///
@@ -198,10 +203,8 @@ pub(crate) struct Pack {
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 
-    /// How the owners, modes and devices of the tree are kept on disk [default: preserve for root,
-    /// squash for others].
-    #[arg(long, value_name = "HOW")]
-    pub(crate) ownership: Option<HowOwned>,
+    #[command(flatten)]
+    pub(crate) ownership: Owned,
 }
 
 /// Write the recipe of a layer: all of it but the contents of its files.
@@ -258,26 +261,8 @@ pub(crate) struct Listing {
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
 
-    /// How the owners, modes and devices of the tree are kept on disk.
-    #[arg(long, value_name = "HOW", default_value = "preserve")]
-    pub(crate) ownership: HowOwned,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum HowOwned {
-    /// As they are; to unpack a layer so takes root.
-    Preserve,
-    /// Everything belongs to the user; the true ones are recorded in an extended attribute.
-    Squash,
-}
-
-impl From<HowOwned> for Ownership {
-    fn from(how: HowOwned) -> Ownership {
-        match how {
-            HowOwned::Preserve => Ownership::Preserve,
-            HowOwned::Squash => Ownership::Squash,
-        }
-    }
+    #[command(flatten)]
+    pub(crate) ownership: Owned,
 }
 
 #[cfg(test)]

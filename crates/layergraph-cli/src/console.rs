@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use layergraph::archive::Ownership;
 use nix::unistd::Uid;
 
-use crate::args::{HowOwned, HowTold, Level};
+use crate::args::{HowTold, Level, Owned};
 use crate::progress::Teller;
 use crate::report::{chain, printable};
 
@@ -54,9 +54,9 @@ impl Console {
 
     /// Returns the ownership that was asked for, else the one for this user, and says so where
     /// that is not what a layer states.
-    pub(crate) fn ownership(&self, asked: Option<HowOwned>, consequence: &str) -> Ownership {
-        match asked {
-            Some(how) => how.into(),
+    pub(crate) fn ownership(&self, asked: &Owned, consequence: &str) -> Ownership {
+        match &asked.0 {
+            Some(ownership) => ownership.clone(),
             None if Uid::effective().is_root() => Ownership::Preserve,
             None => {
                 self.note(&format!(

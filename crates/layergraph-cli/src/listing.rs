@@ -21,7 +21,9 @@ fn attempt(args: &args::Listing, json: bool) -> Result<(), Why> {
     if json {
         return Err(Why::Usage("a listing has no JSON form"));
     }
-    let tree = View::new(open_dir(&args.dir)?).with_ownership(args.ownership.into());
+    // What a tree has is listed as it is, whoever lists it, unless he says more of it.
+    let ownership = args.ownership.0.clone().unwrap_or_default();
+    let tree = View::new(open_dir(&args.dir)?).with_ownership(ownership);
     let mut out = BufWriter::with_capacity(64 << 10, stdout()?);
     listing(&tree, &mut out)?;
     out.flush().map_err(Why::Output)

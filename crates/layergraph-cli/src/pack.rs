@@ -33,9 +33,9 @@ pub(crate) fn run(args: &args::Pack, json: bool, console: &Console) -> Result<()
 fn attempt(args: &args::Pack, json: bool, console: &Console) -> Result<(), Why> {
     let file = output_file(args.output.as_deref(), json)?;
     let consequence = "what has no recorded owner is packed as root's";
-    let ownership = console.ownership(args.ownership, consequence);
+    let ownership = console.ownership(&args.ownership, consequence);
     let open = |path: &Path| -> Result<View, Why> {
-        Ok(View::new(open_dir(path)?).with_ownership(ownership))
+        Ok(View::new(open_dir(path)?).with_ownership(ownership.clone()))
     };
     let tree = open(&args.dir)?;
     let lower = args.against.as_deref().map(open).transpose()?;

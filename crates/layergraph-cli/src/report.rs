@@ -52,7 +52,10 @@ pub(crate) enum Why {
     #[error(transparent)]
     Unpack(#[from] UnpackError),
     #[error(transparent)]
-    Apply(#[from] ApplyError),
+    Apply(ApplyError),
+    /// The layer is unpacked, and its recipe is lost.
+    #[error("the layer is unpacked, but its recipe could not be written")]
+    Recipe(#[source] FsError),
     #[error(transparent)]
     Split(TarError),
     #[error(transparent)]
@@ -202,7 +205,7 @@ impl Why {
 
     fn unpack_error(&self) -> Option<&UnpackError> {
         match self {
-            Why::Unpack(error) | Why::Apply(ApplyError::Unpack(error)) => Some(error),
+            Why::Unpack(error) => Some(error),
             _ => causes(self).find_map(|error| match error.downcast_ref() {
                 Some(ApplyError::Unpack(error)) => Some(error),
                 _ => error.downcast_ref(),

@@ -17,7 +17,7 @@ use crate::console::Console;
 use crate::output::{Output, output_file, print_json};
 use crate::place::{Place, open_dir};
 use crate::report::{Failure, Why};
-use crate::unpack::{DECODING, is_stdin, open_layer, within_memory};
+use crate::unpack::{DECODING, is_stdin, not_applied, open_layer, within_memory};
 
 /// What the recipe is called, and the tree, where they are made.
 const RECIPE: &str = "recipe";
@@ -94,6 +94,6 @@ fn make(mut layer: File, home: &Dir) -> Result<u64, Why> {
     // It is the contents that matter, and anybody can have them.
     options.unpack.ownership = Ownership::Squash;
     let recipe = NewRecipe { home, name };
-    let applied = apply(&mut layer, &home.open_dir(tree)?, Some(recipe), &options)?;
-    Ok(applied.unpacked.entries)
+    let applied = apply(&mut layer, &home.open_dir(tree)?, Some(recipe), &options);
+    Ok(applied.map_err(not_applied)?.unpacked.entries)
 }

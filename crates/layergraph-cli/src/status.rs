@@ -48,9 +48,10 @@ impl Why {
             Why::NoDirectory { .. } | Why::NotMounted => Status::NotFound,
             Why::ImageJson { .. } | Why::Checksum(_) => Status::Refused,
             Why::Argument(error) if errno(error) == Some(Errno::ENOENT) => Status::NotFound,
-            Why::Argument(error) | Why::Fs(error) | Why::Listing(ListingError::Fs(error)) => {
-                of_fs(error)
-            }
+            Why::Argument(error)
+            | Why::Fs(error)
+            | Why::Recipe(error)
+            | Why::Listing(ListingError::Fs(error)) => of_fs(error),
             Why::Unpack(error) => of_unpack(error),
             Why::Apply(error) => of_apply(error),
             Why::Split(error) => of_tar(error),
@@ -72,7 +73,9 @@ impl Why {
 fn of_open(error: &OpenError) -> Status {
     match error {
         OpenError::NoStore { .. } => Status::NotFound,
-        OpenError::Format(FormatError::Unreadable { .. }) => Status::Damaged,
+        OpenError::Format(FormatError::Unreadable { .. } | FormatError::InvalidIds { .. }) => {
+            Status::Damaged
+        }
         // What is there in its place is of another kind.
         OpenError::Format(FormatError::Fs(error))
             if matches!(
@@ -141,6 +144,7 @@ fn of_causes(error: &(dyn Error + 'static)) -> Option<Status> {
 fn of_pack(error: &PackError) -> Status {
     match error {
         PackError::Fs(error) => of_fs(error),
+        PackError::Owner { .. } => Status::NotPermitted,
         PackError::Name { .. } | PackError::WhiteoutDevice { .. } => Status::Refused,
         PackError::Write { source, .. } => match source {
             WriteError::Write(error) | WriteError::Data(error) => of_io(error),
@@ -216,7 +220,12 @@ fn of_entry(error: &FsError) -> Status {
 }
 
 fn of_fs(error: &FsError) -> Status {
-    errno(error).map_or(Status::Failed, of_errno)
+    match errno(error) {
+        Some(errno) => of_errno(errno),
+        // Owners that no range of ids maps.
+        None if error.kind() == io::ErrorKind::Unsupported => Status::NotPermitted,
+        None => Status::Failed,
+    }
 }
 
 fn of_io(error: &io::Error) -> Status {

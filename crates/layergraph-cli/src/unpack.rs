@@ -5,11 +5,10 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use layergraph::archive::codec::{DecodeOptions, decode};
-use layergraph::archive::{
-    ApplyOptions, Ownership, UnpackOptions, Unpacked, unpack, unpack_atomic,
-};
-use layergraph::fs::{Dir, Durability};
+use layergraph::archive::codec::DecodeOptions;
+use layergraph::archive::recipe::NewRecipe;
+use layergraph::archive::{ApplyError, ApplyOptions, Ownership, Unpacked, apply, change_atomic};
+use layergraph::fs::{Dir, Durability, FileKind, RenameMode, Staging};
 use nix::errno::Errno;
 use nix::unistd::Uid;
 use serde::Serialize;
@@ -17,7 +16,7 @@ use serde::Serialize;
 use crate::args;
 use crate::console::{Console, count};
 use crate::output::print_json;
-use crate::place::{Place, argument, open_dir};
+use crate::place::{Place, argument, open_dir, tree_around};
 use crate::report::{Failure, Why};
 use crate::status::Status;
 
@@ -32,45 +31,52 @@ struct Document {
 
 pub(crate) fn run(args: &args::Unpack, json: bool, console: &Console) -> Result<(), Failure> {
     let consequence = "owners, modes and devices are recorded in extended attributes";
-    let ownership = console.ownership(args.ownership, consequence);
+    let ownership = console.ownership(&args.ownership, consequence);
     let (layer, dir) = (args.layer.display(), args.dir.display());
-    attempt(args, ownership, json, console).map_err(|why| Failure {
+    attempt(args, &ownership, json, console).map_err(|why| Failure {
         attempted: if is_stdin(&args.layer) {
             format!("unpack stdin to {dir}")
         } else {
             format!("unpack {layer} to {dir}")
         },
-        hint: hint(&why, args, ownership),
+        hint: hint(&why, args, &ownership),
         why: why.into(),
     })
 }
 
 fn attempt(
     args: &args::Unpack,
-    ownership: Ownership,
+    ownership: &Ownership,
     json: bool,
     console: &Console,
 ) -> Result<(), Why> {
-    let layer = open_layer(&args.layer)?;
-    let way = way(args)?;
-    let mut layer = decode(layer, &DECODING).map_err(Why::Layer)?;
-    let mut options = UnpackOptions::default();
-    options.ownership = ownership;
-    let rest = layer.divide_memory(MEMORY).map_err(Why::Layer)?;
-    // With a usual window that is enough for 400,000 directories, with the largest for 100,000.
-    options.limits.directory_bytes = usize::try_from(rest).unwrap_or(usize::MAX);
-    let done = match way {
-        Way::InPlace(dir) => unpack(&mut layer, &dir, &options)?,
-        Way::AtOnce(place) => {
-            place.sweep(console);
-            let Place { parent, name, .. } = &place;
-            let replaced = unpack_atomic(&mut layer, parent, name, &options, Durability::None)?;
-            if let Some(error) = &replaced.leftover {
-                console.warn("the old directory was not removed", error);
-            }
-            replaced.unpacked
+    let mut layer = open_layer(&args.layer)?;
+    let way = way(args, console)?;
+    let recipe = args.recipe.as_deref();
+    let recipe = recipe.map(|file| RecipeFile::new(file, &args.dir, console));
+    let recipe = recipe.transpose()?;
+    let place = recipe.as_ref().map(RecipeFile::place);
+    let mut options = within_memory(ApplyOptions::default());
+    options.unpack.ownership = ownership.clone();
+    let applied = match way {
+        Way::InPlace(dir) => apply(&mut layer, &dir, place, &options),
+        Way::AtOnce(Place { parent, name, .. }) => {
+            let none = Durability::None;
+            change_atomic(&parent, &name, ownership, none, |copy| {
+                apply(&mut layer, copy, place, &options)
+            })
+            .map(|replaced| {
+                if let Some(error) = &replaced.leftover {
+                    console.warn("the old directory was not removed", error);
+                }
+                replaced.done
+            })
         }
     };
+    let done = applied.map_err(not_applied)?.unpacked;
+    if let Some(recipe) = recipe {
+        recipe.publish()?;
+    }
     tell(&done, console);
     if json {
         print_json(&Document {
@@ -100,7 +106,8 @@ pub(crate) fn open_layer(layer: &Path) -> Result<File, Why> {
 /// command need more than 64 MiB.
 ///
 /// Everything else takes 6 MiB, and 16 MiB more for an entry that has as many attributes as its
-/// headers can hold, and a map of as many segments.
+/// headers can hold, and a map of as many segments. A recipe takes some MiB more, and 40 bytes for
+/// each file.
 const MEMORY: u64 = 42 << 20;
 
 /// How layers are decoded: with room for a window of 32 MiB, as `xz -8` and `zstd --ultra -20` use.
@@ -126,11 +133,12 @@ enum Way {
     AtOnce(Place),
 }
 
-fn way(args: &args::Unpack) -> Result<Way, Why> {
+fn way(args: &args::Unpack, console: &Console) -> Result<Way, Why> {
     if !args.atomic && args.dir.exists() {
         return Ok(Way::InPlace(open_dir(&args.dir)?));
     }
     let place = Place::find(&args.dir)?;
+    place.sweep(console);
     if place.is_taken {
         // The kernel refuses that too (EBUSY), but only when all is unpacked.
         let here = open_dir(&args.dir)?.metadata_here()?.filesystem;
@@ -139,6 +147,55 @@ fn way(args: &args::Unpack) -> Result<Way, Why> {
         }
     }
     Ok(Way::AtOnce(place))
+}
+
+/// Where a recipe is made: beside the file that it becomes when all is unpacked.
+struct RecipeFile {
+    staging: Staging,
+    place: Place,
+}
+
+impl RecipeFile {
+    /// Prepares for the recipe of a layer that gets into `dir`, of which the file must not be a
+    /// part.
+    fn new(file: &Path, dir: &Path, console: &Console) -> Result<RecipeFile, Why> {
+        let place = Place::find(file)?;
+        let is_inside = dir.exists() && tree_around(place.parent.path(), &[dir])?.is_some();
+        let found = place.parent.find(&place.name)?;
+        let is_other = found.is_some_and(|found| found.kind != FileKind::File);
+        if is_inside || is_other {
+            return Err(Why::Usage("the recipe is for a file outside of DIR"));
+        }
+        place.sweep(console);
+        let staging = Staging::new(&place.parent)?;
+        Ok(RecipeFile { staging, place })
+    }
+
+    fn place(&self) -> NewRecipe<'_> {
+        NewRecipe {
+            home: self.staging.dir(),
+            name: &self.place.name,
+        }
+    }
+
+    /// Gives the recipe its name, in the place of an old file.
+    fn publish(self) -> Result<(), Why> {
+        let Place { parent, name, .. } = &self.place;
+        let (mode, durability) = (RenameMode::Replace, Durability::None);
+        let published = self
+            .staging
+            .publish_entry(name, parent, name, mode, durability);
+        published.map(|_| ()).map_err(Why::Recipe)
+    }
+}
+
+/// Tells why a layer was not applied.
+pub(crate) fn not_applied(error: ApplyError) -> Why {
+    match error {
+        ApplyError::Read(error) => Why::Layer(error),
+        ApplyError::Unpack(error) => Why::Unpack(error),
+        other => Why::Apply(other),
+    }
 }
 
 /// Says what of the layer is not in the tree as the layer has it.
@@ -163,21 +220,25 @@ fn tell(done: &Unpacked, console: &Console) {
     }
 }
 
-fn hint(why: &Why, args: &args::Unpack, ownership: Ownership) -> Option<String> {
+fn hint(why: &Why, args: &args::Unpack, ownership: &Ownership) -> Option<String> {
     let Why::Unpack(_) = why else {
         let instead = matches!(why, Why::Unsupported(_)).then_some("unpack without --atomic");
         return instead.map(str::to_owned).or_else(|| why.hint());
     };
-    let preserves = ownership == Ownership::Preserve;
+    let squashes = *ownership == Ownership::Squash;
     let was_there = args.dir.exists();
     let fixed = match (why.status(), why.errno()) {
         // EINVAL is for owners that a user namespace does not map.
-        (Status::NotPermitted, Some(Errno::EPERM | Errno::EINVAL)) if preserves => {
+        (Status::NotPermitted, Some(Errno::EPERM | Errno::EINVAL)) if !squashes => {
             if Uid::effective().is_root() {
                 "it may be possible with --ownership squash"
             } else {
                 "run as root, or with --ownership squash"
             }
+        }
+        // No call of the system refused that.
+        (Status::NotPermitted, None) if matches!(ownership, Ownership::Mapped(_)) => {
+            "give ranges that have it by --uid-map and --gid-map"
         }
         (Status::NoSpace, Some(Errno::ENOSPC)) if args.atomic && was_there => {
             "--atomic needs room for a copy of the directory, which is as it was"

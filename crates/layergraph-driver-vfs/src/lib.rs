@@ -156,7 +156,7 @@ impl Driver for VfsDriver {
     }
 
     fn ownership(&self) -> Ownership {
-        self.options.ownership
+        self.options.ownership.clone()
     }
 
     fn stage(&self, parent: Option<&LayerId>) -> Result<Box<dyn StagedLayer>> {
@@ -166,7 +166,7 @@ impl Driver for VfsDriver {
         };
         let staging = self.make(STAGING)?;
         let trees = self.make(TREES)?;
-        let staged = Staged::new(&staging, trees, parent, self.options.durability)?;
+        let staged = Staged::new(&staging, trees, parent, &self.options)?;
         Ok(Box::new(staged))
     }
 

@@ -1,6 +1,8 @@
 //! A tree that is being made.
 
-use layergraph_driver::{Attempted, DriverError, DriverErrorKind, LayerId, Result, StagedLayer};
+use layergraph_driver::{
+    Attempted, DriverError, DriverErrorKind, DriverOptions, LayerId, Result, StagedLayer,
+};
 use layergraph_fs::{Dir, Durability, RenameMode, Staging, copy_tree};
 
 use crate::{is_layer, tree};
@@ -22,7 +24,7 @@ impl Staged {
         home: &Dir,
         trees: Dir,
         parent: Option<(&LayerId, Dir)>,
-        durability: Durability,
+        options: &DriverOptions,
     ) -> Result<Staged> {
         let (staging, dir) = if let Some((id, from)) = &parent {
             let copied = Self::begin(home, |staging| {
@@ -33,7 +35,11 @@ impl Staged {
             let made = Self::begin(home, |staging| {
                 staging.dir().make_dir(tree(), 0o755)?;
                 // Whatever the umask is.
-                staging.dir().set_mode(tree(), 0o755)
+                staging.dir().set_mode(tree(), 0o755)?;
+                match options.ownership.root() {
+                    Some((uid, gid)) => staging.dir().set_owner(tree(), uid, gid),
+                    None => Ok(()),
+                }
             });
             made.attempted(|| "cannot begin a layer".to_owned())?
         };
@@ -42,7 +48,7 @@ impl Staged {
             dir,
             trees,
             parent: parent.map(|(id, _)| id.clone()),
-            durability,
+            durability: options.durability,
         })
     }
 

@@ -162,6 +162,7 @@ macro_rules! driver_conformance {
                 a_child_outlives_its_parent_or_the_removal_is_refused
                 everything_is_preserved_over_three_generations
                 what_a_user_may_have_is_preserved_over_three_generations
+                mapped_owners_are_kept_over_three_generations
                 squash_is_kept_over_three_generations
             }
             $(
@@ -232,6 +233,6 @@ mod tests {
             assert!(listed.contains(&law), "{law} is not in the macro");
             count += 1;
         }
-        assert_eq!(count, 27);
+        assert_eq!(count, 28);
     }
 }

@@ -41,7 +41,9 @@
 //!   ([`NoReplace`](layergraph_fs::RenameMode::NoReplace)), and goes by one. Of two that commit the
 //!   same id one is told that it was late.
 //! - [`DriverOptions::ownership`] is for whoever unpacks; the driver hands trees down as they are
-//!   on disk, everything about them included ([`layergraph_fs::copy_tree`]).
+//!   on disk, everything about them included ([`layergraph_fs::copy_tree`]). It gives the root of a
+//!   tree without a parent to whom root's things belong
+//!   ([`Ownership::root`](layergraph_archive::Ownership::root)).
 //! - Whoever wants to know what a caller may do about an error asks for its
 //!   [kind](DriverErrorKind). Only the kinds of which
 //!   [`is_unusable_here`](DriverError::is_unusable_here) tells let another driver be tried.

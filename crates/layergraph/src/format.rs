@@ -4,8 +4,10 @@
 //! A store as the original made them has no such file: the driver vfs or overlay, and owners as
 //! they are. Such a store stays without one, so that the original can go on with it.
 
+use std::error::Error;
 use std::ffi::OsStr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use layergraph_archive::Ownership;
 use layergraph_core::holds_store;
@@ -22,8 +24,15 @@ const MAX_BYTES: u64 = 64 << 10;
 
 /// What an incompatible feature begins with that says how owners are kept.
 const OWNERSHIP: &str = "ownership=";
+/// What those begin with that say which ids on disk stand for which of layers, where owners are
+/// mapped.
+const UID_MAP: &str = "uid-map=";
+const GID_MAP: &str = "gid-map=";
 /// What an incompatible feature begins with that says which driver keeps the trees.
 const DRIVER: &str = "driver=";
+
+/// Why ranges of ids cannot be.
+type Reason = Box<dyn Error + Send + Sync>;
 
 /// Why a store cannot be opened as it is, or as it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +69,22 @@ pub enum FormatError {
         found: &'static str,
         /// What was asked for.
         wanted: &'static str,
+    },
+    /// The store maps ids in another way than was asked for.
+    #[error("the store maps ids by {found}, not by {wanted}")]
+    Ids {
+        /// How it maps them.
+        found: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// The ranges of ids that the file has are none that a store could have been made with.
+    #[error("the store {} has ranges of ids that cannot be", root.display())]
+    InvalidIds {
+        /// The store.
+        root: PathBuf,
+        /// What is wrong with them.
+        source: Box<dyn Error + Send + Sync>,
     },
     /// The store belongs to another driver than was asked for.
     #[error("the store was made for the driver {found}, not for {wanted}")]
@@ -152,18 +177,31 @@ impl Format {
             incompatible,
             ..
         } = &file.features;
-        let mut format = Format::new(Ownership::Preserve);
+        let (mut ownership, mut driver) = (PRESERVE, None);
+        let (mut users, mut groups) = (None, None);
         for feature in incompatible.iter().chain(read_only_compatible) {
-            if let Some(ownership) = feature.strip_prefix(OWNERSHIP).and_then(parse_ownership) {
-                format.ownership = ownership;
-            } else if let Some(driver) = feature.strip_prefix(DRIVER) {
-                format.driver = Some(driver.to_owned());
+            if let Some(name) = feature.strip_prefix(OWNERSHIP).and_then(known_ownership) {
+                ownership = name;
+            } else if let Some(ranges) = feature.strip_prefix(UID_MAP) {
+                users = Some(ranges);
+            } else if let Some(ranges) = feature.strip_prefix(GID_MAP) {
+                groups = Some(ranges);
+            } else if let Some(name) = feature.strip_prefix(DRIVER) {
+                driver = Some(name.to_owned());
             } else {
                 let feature = feature.clone();
                 return Err(FormatError::Feature { root, feature });
             }
         }
-        Ok(format)
+        let ownership = match (ownership, users, groups) {
+            (MAPPED, Some(users), Some(groups)) => parse_mapped(users, groups),
+            (MAPPED, ..) => Err("those of users or of groups are missing".into()),
+            (_, None, None) if ownership == SQUASH => Ok(Ownership::Squash),
+            (_, None, None) => Ok(Ownership::Preserve),
+            _ => Err(format!("its ownership is {ownership}").into()),
+        };
+        let ownership = ownership.map_err(|source| FormatError::InvalidIds { root, source })?;
+        Ok(Format { ownership, driver })
     }
 
     /// Writes the file, if the store is not one that the original could use.
@@ -171,7 +209,11 @@ impl Format {
         if self.ownership == Ownership::Preserve {
             return Ok(());
         }
-        let mut incompatible = vec![format!("{OWNERSHIP}{}", name_of(self.ownership))];
+        let mut incompatible = vec![format!("{OWNERSHIP}{}", name_of(&self.ownership))];
+        if let Ownership::Mapped(maps) = &self.ownership {
+            incompatible.push(format!("{UID_MAP}{}", maps.users()));
+            incompatible.push(format!("{GID_MAP}{}", maps.groups()));
+        }
         incompatible.extend(self.driver.iter().map(|driver| format!("{DRIVER}{driver}")));
         let file = File {
             version: VERSION,
@@ -188,17 +230,23 @@ impl Format {
 
     /// Returns how owners are kept.
     pub(crate) fn ownership(&self) -> Ownership {
-        self.ownership
+        self.ownership.clone()
     }
 
     /// Refuses what was asked for if it is not how the store was made.
-    pub(crate) fn check_ownership(&self, wanted: Option<Ownership>) -> Result<(), FormatError> {
+    pub(crate) fn check_ownership(&self, wanted: Option<&Ownership>) -> Result<(), FormatError> {
+        let found = &self.ownership;
         match wanted {
-            Some(wanted) if wanted != self.ownership => Err(FormatError::Ownership {
-                found: name_of(self.ownership),
+            None => Ok(()),
+            Some(wanted) if wanted == found => Ok(()),
+            Some(wanted) if name_of(wanted) == name_of(found) => Err(FormatError::Ids {
+                found: ids_of(found),
+                wanted: ids_of(wanted),
+            }),
+            Some(wanted) => Err(FormatError::Ownership {
+                found: name_of(found),
                 wanted: name_of(wanted),
             }),
-            _ => Ok(()),
         }
     }
 
@@ -217,15 +265,44 @@ impl Format {
     }
 }
 
-fn name_of(ownership: Ownership) -> &'static str {
+/// The names of the ways to keep owners.
+const PRESERVE: &str = "preserve";
+const SQUASH: &str = "squash";
+const MAPPED: &str = "mapped";
+
+fn name_of(ownership: &Ownership) -> &'static str {
     match ownership {
-        Ownership::Squash => "squash",
-        _ => "preserve",
+        Ownership::Squash => SQUASH,
+        Ownership::Mapped(_) => MAPPED,
+        _ => PRESERVE,
     }
 }
 
-fn parse_ownership(name: &str) -> Option<Ownership> {
-    [Ownership::Preserve, Ownership::Squash]
+fn known_ownership(name: &str) -> Option<&'static str> {
+    [PRESERVE, SQUASH, MAPPED]
         .into_iter()
-        .find(|ownership| name_of(*ownership) == name)
+        .find(|known| *known == name)
+}
+
+/// Prints by which ranges ids are mapped.
+fn ids_of(ownership: &Ownership) -> String {
+    match ownership {
+        Ownership::Mapped(maps) => {
+            format!("{UID_MAP}{} {GID_MAP}{}", maps.users(), maps.groups())
+        }
+        _ => String::new(),
+    }
+}
+
+/// Reads the ranges of users and of groups.
+fn parse_mapped(users: &str, groups: &str) -> Result<Ownership, Reason> {
+    Ok(Ownership::mapped(split(users)?, split(groups)?)?)
+}
+
+/// Reads what stands between commas.
+fn split<T>(texts: &str) -> Result<Vec<T>, T::Err>
+where
+    T: FromStr,
+{
+    texts.split(',').map(str::parse).collect()
 }

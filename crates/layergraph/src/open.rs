@@ -101,7 +101,8 @@ impl StoreOptions {
     /// Says how owners, modes and devices are kept on disk.
     ///
     /// It is fixed when a store is made. If it is not said here, it is what the store has; a new
-    /// one preserves them for root, and squashes them for anybody else.
+    /// one preserves them for root, and squashes them for anybody else. Ranges of ids are fixed
+    /// with it: a store that was made with others is refused.
     #[must_use]
     pub fn ownership(mut self, ownership: Ownership) -> StoreOptions {
         self.ownership = Some(ownership);
@@ -141,7 +142,7 @@ impl StoreOptions {
             Some(found) => found.clone(),
             None => self.new_format(),
         };
-        format.check_ownership(self.ownership)?;
+        format.check_ownership(self.ownership.as_ref())?;
         let mut options = DriverOptions::default();
         options.ownership = format.ownership();
         options.durability = self.durability;
@@ -181,6 +182,6 @@ impl StoreOptions {
         } else {
             Ownership::Squash
         };
-        Format::new(self.ownership.unwrap_or(usual))
+        Format::new(self.ownership.clone().unwrap_or(usual))
     }
 }

@@ -45,8 +45,9 @@ impl Unpacker<'_> {
             modified = newest(&dir)?.unwrap_or(modified);
         }
         if let Some(stated) = &directory.stated {
+            let stated = &*self.on_disk(stated, || dir.path().to_owned())?;
             let now = dir.metadata_here()?;
-            if self.options.ownership == Ownership::Preserve
+            if self.options.ownership != Ownership::Squash
                 && (now.uid, now.gid) != (stated.uid, stated.gid)
             {
                 dir.set_owner(here, stated.uid, stated.gid)?;

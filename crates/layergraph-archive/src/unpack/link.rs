@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use layergraph_fs::{FileKind, FsError, Metadata, Object};
 use layergraph_tar::Member;
 
+use super::directories::Stated;
 use super::name::EntryName;
 use super::object::not_made;
 use super::{Parent, UnpackError, Unpacker, shown};
@@ -51,6 +52,8 @@ impl Unpacker<'_> {
         if from.id == parent.id && target == name {
             return Err(refuse("it is the same name"));
         }
+        let stated = self.stated(member, metadata.kind);
+        let stated = self.on_disk(&stated, || parent.dir.path().join(name))?;
         let directories = &self.directories;
         if !directories.has_object(from.id, target.as_bytes())
             && !directories.has_parted(from.id, target.as_bytes())
@@ -68,7 +71,7 @@ impl Unpacker<'_> {
         if !link.metadata()?.is_same_object(&metadata) {
             return Err(not_made(&parent.dir, name).into());
         }
-        self.state_link(member, parent, name, &link, &metadata)
+        self.state_link((member, &stated), parent, name, &link, &metadata)
     }
 
     /// Replaces a file that was there before the layer by a copy of it, and returns what that is.
@@ -94,24 +97,23 @@ impl Unpacker<'_> {
     /// its names.
     fn state_link(
         &mut self,
-        member: &Member,
+        (member, stated): (&Member, &Stated),
         parent: &Parent,
         name: &OsStr,
         link: &Object,
         metadata: &Metadata,
     ) -> Result<(), UnpackError> {
-        let stated = self.stated(member, metadata.kind);
         // A squashed device is a file on disk; what it stands for is in its record.
         let (kind, device) = match self.recorded(parent, name)? {
             Some(record) => (record.kind, record.device),
             None => (metadata.kind, metadata.device),
         };
-        self.state(link, &stated, kind, device)?;
+        self.state(link, stated, kind, device)?;
         Ok(link.set_times(member.atime, Some(member.mtime))?)
     }
 
     fn recorded(&self, parent: &Parent, name: &OsStr) -> Result<Option<OverrideStat>, FsError> {
-        if self.options.ownership == Ownership::Preserve {
+        if self.options.ownership != Ownership::Squash {
             return Ok(None);
         }
         let value = parent.dir.xattr(name, OverrideStat::name())?;

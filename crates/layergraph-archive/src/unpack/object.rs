@@ -26,6 +26,8 @@ impl Unpacker<'_> {
     ) -> Result<(), UnpackError> {
         let path = self.path_of(&parent.dir, name);
         let stated = self.stated(member, FileKind::Directory);
+        // It is done at the end. That it can be is to be known now.
+        self.on_disk(&stated, || parent.dir.path().join(name))?;
         match parent.dir.find(name)? {
             Some(metadata) if metadata.kind == FileKind::Directory => {
                 self.directories.touch(&path, &metadata)?;
@@ -55,6 +57,7 @@ impl Unpacker<'_> {
         archive: &mut Archive<'_>,
     ) -> Result<(), UnpackError> {
         let stated = self.stated(member, FileKind::File);
+        let stated = self.on_disk(&stated, || parent.dir.path().join(name))?;
         let mut file = match self.reusable_file(member, parent, name, &stated)? {
             Some(file) => file,
             None => self.new_file(parent, name, member.mode)?,
@@ -62,7 +65,7 @@ impl Unpacker<'_> {
         write_content(&mut file, member, archive)?;
         self.state(&file, &stated, FileKind::File, Device::default())?;
         file.set_times(member.atime, Some(member.mtime))?;
-        self.last_file = Some(LastFile::new(file, member, stated));
+        self.last_file = Some(LastFile::new(file, member, stated.into_owned()));
         Ok(())
     }
 
@@ -95,6 +98,8 @@ impl Unpacker<'_> {
         name: &OsStr,
     ) -> Result<(), UnpackError> {
         let target = OsStr::from_bytes(&member.link);
+        let stated = self.stated(member, FileKind::Symlink);
+        let stated = self.on_disk(&stated, || parent.dir.path().join(name))?;
         match parent.dir.make_symlink(name, target) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 self.clear(parent, name)?;
@@ -108,7 +113,6 @@ impl Unpacker<'_> {
         if link.read_link()? != target {
             return Err(not_made(&parent.dir, name).into());
         }
-        let stated = self.stated(member, FileKind::Symlink);
         self.state(&link, &stated, FileKind::Symlink, Device::default())?;
         Ok(link.set_times(member.atime, Some(member.mtime))?)
     }
@@ -137,6 +141,8 @@ impl Unpacker<'_> {
             self.done.recorded_nodes += 1;
             return Ok(file.set_times(member.atime, Some(member.mtime))?);
         }
+        let stated = self.stated(member, kind);
+        let stated = self.on_disk(&stated, || parent.dir.path().join(name))?;
         self.clear(parent, name)?;
         // Nobody else opens it before it has its owner.
         parent.dir.make_node(name, kind, 0o600, device)?;
@@ -146,7 +152,6 @@ impl Unpacker<'_> {
         if parent.bequeaths {
             node.remove_inherited_acls()?;
         }
-        let stated = self.stated(member, kind);
         self.state(&node, &stated, kind, device)?;
         Ok(node.set_times(member.atime, Some(member.mtime))?)
     }

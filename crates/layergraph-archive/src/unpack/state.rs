@@ -1,7 +1,9 @@
 //! What an entry states of its object: owner, mode and attributes, as they are kept on disk.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use layergraph_fs::{Device, FileKind, FsError, Metadata, NewFile, Object};
 use layergraph_tar::{Kind, Member};
@@ -10,7 +12,7 @@ use super::directories::Stated;
 use super::{UnpackError, Unpacker};
 use crate::Ownership;
 use crate::attributes::in_layer;
-use crate::ownership::{OVERRIDE_STAT, OverrideStat};
+use crate::ownership::{IdMaps, OVERRIDE_STAT, OverrideStat, UnmappedId};
 
 /// The permission that an object needs to take attributes from an ordinary user, who sets those
 /// only on what he may write to (xattr(7)).
@@ -50,9 +52,27 @@ handle!(NewFile);
 handle!(Object);
 
 impl Unpacker<'_> {
+    /// Returns what an entry states with the ids that stand for its own on disk.
+    ///
+    /// # Errors
+    ///
+    /// No range has one of them. So this is asked before anything is made of the entry.
+    pub(super) fn on_disk<'s>(
+        &self,
+        stated: &'s Stated,
+        path: impl FnOnce() -> PathBuf,
+    ) -> Result<Cow<'s, Stated>, FsError> {
+        let Ownership::Mapped(maps) = &self.options.ownership else {
+            return Ok(Cow::Borrowed(stated));
+        };
+        mapped(stated, maps)
+            .map(Cow::Owned)
+            .map_err(|unmapped| unmapped.failing("fchownat", path()))
+    }
+
     /// Sets owner, mode and attributes, in the order in which the kernel lets them stand, and only
-    /// where they are not so already. `kind` and `device` are what the object stands for, which is
-    /// not always what it is on disk.
+    /// where they are not so already. `stated` is what is to be [on disk](Unpacker::on_disk);
+    /// `kind` and `device` are what the object stands for, which is not always what it is there.
     pub(super) fn state(
         &self,
         object: &impl Handle,
@@ -61,7 +81,7 @@ impl Unpacker<'_> {
         device: Device,
     ) -> Result<(), UnpackError> {
         let mut now = object.metadata()?;
-        if self.options.ownership == Ownership::Preserve
+        if self.options.ownership != Ownership::Squash
             && (now.uid, now.gid) != (stated.uid, stated.gid)
         {
             object.set_owner(stated.uid, stated.gid)?;
@@ -91,8 +111,8 @@ impl Unpacker<'_> {
 
     /// Returns the mode an object gets on disk.
     pub(super) fn disk_mode(&self, mode: u32, kind: FileKind) -> u32 {
-        match (self.options.ownership, kind) {
-            (Ownership::Preserve, _) => mode,
+        match (&self.options.ownership, kind) {
+            (Ownership::Preserve | Ownership::Mapped(_), _) => mode,
             (Ownership::Squash, FileKind::Directory) => mode & 0o777 | 0o700,
             (Ownership::Squash, _) => mode & 0o777 | 0o400,
         }
@@ -135,6 +155,22 @@ impl Unpacker<'_> {
         self.done.dropped_xattrs += (member.xattrs.len() - stated.xattrs.len()) as u64;
         stated
     }
+}
+
+/// Returns what is stated in the ids of the disk.
+fn mapped(stated: &Stated, maps: &IdMaps) -> Result<Stated, UnmappedId> {
+    let (uid, gid) = maps.outside(stated.uid, stated.gid)?;
+    let mut xattrs = Vec::with_capacity(stated.xattrs.len());
+    for (key, value) in &stated.xattrs {
+        xattrs.push((key.clone(), maps.attribute_outside(key, value.clone())?));
+    }
+    let mode = stated.mode;
+    Ok(Stated {
+        mode,
+        uid,
+        gid,
+        xattrs,
+    })
 }
 
 /// Returns whether a layer may set the attribute `key` of an object.

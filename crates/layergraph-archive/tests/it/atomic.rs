@@ -10,13 +10,13 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use layergraph_archive::{Replaced, UnpackError, UnpackOptions, unpack_atomic};
+use layergraph_archive::{Replaced, UnpackError, UnpackOptions, Unpacked, unpack_atomic};
 use layergraph_fs::Durability;
 use layergraph_tests::{is_prepared, this_test};
 
 use crate::support::{Interrupted, layer, lines, open, options, tree};
 
-fn unpack(tar: &mut dyn io::Read, place: &Path) -> Result<Replaced, UnpackError> {
+fn unpack(tar: &mut dyn io::Read, place: &Path) -> Result<Replaced<Unpacked>, UnpackError> {
     let name = OsStr::new("root");
     unpack_atomic(tar, &open(place), name, &options(), Durability::None)
 }

@@ -8,6 +8,7 @@ mod costs;
 mod deep;
 mod laws;
 mod limits;
+mod mapped;
 mod metadata;
 mod model;
 mod moments;

@@ -66,12 +66,21 @@ fn a_file_is_replaced_whole_or_not_at_all() -> Result {
     let before = store.home.names()?;
     let said = store.say(&[&"export-layer", &"c0ffee", &"-o", &file])?;
     assert_eq!(said.status, Some(3), "{}", said.stderr);
-    // A node whose tree has a name that no layer can hold.
+    // A tree that does not hold what was registered.
     let mount = store.json(&[&"mount", &"70"])?;
-    fs::write(
-        Path::new(mount["path"].as_str().ok_or("a path")?).join(".wh.x"),
-        "",
+    let tree = Path::new(mount["path"].as_str().ok_or("a path")?);
+    fs::write(tree.join("etc/new"), "other")?;
+    let said = store.say(&[&"export-layer", &"70", &"-o", &file])?;
+    assert_eq!(said.status, Some(8), "{}", said.stderr);
+    // One without a recipe, that has a name which no layer can hold.
+    fs::remove_file(
+        store
+            .root()
+            .join("graph")
+            .join(id("70"))
+            .join("tar-data.json.gz"),
     )?;
+    fs::write(tree.join(".wh.x"), "")?;
     let said = store.say(&[&"export-layer", &"70", &"-o", &file])?;
     assert_eq!(said.status, Some(7), "{}", said.stderr);
     assert!(

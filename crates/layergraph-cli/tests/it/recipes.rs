@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::support::{Home, Layer, Result, good_layer, run, say, shell};
+use crate::support::{Home, Layer, Result, bad_layer, good_layer, run, say, shell};
 
 /// Splits a layer and unpacks it, and checks what is made of the parts.
 fn check(layer: &[u8]) -> Result {
@@ -46,6 +46,59 @@ fn what_a_layer_overwrites_comes_out_too() -> Result {
         .file("l/g", "333")
         .file("./d/g", "4444");
     check(&layer.finish())
+}
+
+#[test]
+fn the_recipe_of_an_unpacking_knows_what_was_there_before() -> Result {
+    let layer = Layer::new()
+        .file("lib/f", "through a link")
+        .file("usr/lib/f", "over it")
+        .finish();
+    for atomic in [false, true] {
+        let home = Home::new()?;
+        let file = home.file("layer.tar", &layer)?;
+        let (tree, recipe) = (home.dir("tree")?, home.file("recipe", "an old one")?);
+        fs::create_dir_all(tree.join("usr/lib"))?;
+        std::os::unix::fs::symlink("usr/lib", tree.join("lib"))?;
+        let mut unpack = crate::support::layergraph(&[&"unpack", &file, &tree]);
+        unpack.arg("--recipe").arg(&recipe);
+        if atomic {
+            unpack.arg("--atomic");
+        }
+        run(&mut unpack)?.done();
+        let said = say(&[&"assemble", &recipe, &tree])?.done();
+        assert!(said.stdout == layer, "{atomic}");
+        assert_eq!(home.names()?, ["layer.tar", "recipe", "tree"]);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_recipe_is_written_whole_and_to_a_file_or_not_at_all() -> Result {
+    let home = Home::new()?;
+    let (good, bad) = (
+        home.file("good.tar", good_layer())?,
+        home.file("bad.tar", bad_layer())?,
+    );
+    let (tree, recipe) = (home.dir("tree")?, home.file("recipe", "an old one")?);
+    let said = say(&[&"unpack", &bad, &tree, &"--recipe", &recipe])?;
+    assert_eq!(said.status, Some(7), "{}", said.stderr);
+    assert_eq!(fs::read_to_string(&recipe)?, "an old one");
+    for place in [tree.join("recipe"), tree.clone(), "/dev/null".into()] {
+        let said = say(&[&"unpack", &good, &tree, &"--recipe", &place])?;
+        let line = format!(
+            "layergraph: unpack {} to {}: the recipe is for a file outside of DIR",
+            good.display(),
+            tree.display()
+        );
+        said.failed(2, &line);
+    }
+    let none = home.path("none").join("recipe");
+    let said = say(&[&"unpack", &good, &tree, &"--recipe", &none])?;
+    assert_eq!(said.status, Some(3), "{}", said.stderr);
+    assert!(!tree.join("usr").exists());
+    assert_eq!(home.names()?, ["bad.tar", "good.tar", "recipe", "tree"]);
+    Ok(())
 }
 
 #[test]

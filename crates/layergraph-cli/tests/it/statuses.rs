@@ -34,7 +34,7 @@ fn status_2_is_wrong_usage() -> Result {
         ),
         (
             vec!["unpack", "--ownership", "x", "a", "b"],
-            "layergraph: invalid value 'x' for '--ownership <HOW>' [possible values: preserve, squash]",
+            "layergraph: invalid value 'x' for '--ownership <HOW>' [possible values: preserve, squash, mapped]",
         ),
         (vec!["pack", "--json", tree], &pack),
         (vec!["listing", "--json", tree], &list),

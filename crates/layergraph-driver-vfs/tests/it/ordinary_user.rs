@@ -37,7 +37,7 @@ fn the_laws_and_the_rest_hold_for_an_ordinary_user() -> Result {
     require!(root);
     require!(user);
     for (select, count) in [
-        (&["conformance::"][..], 27),
+        (&["conformance::"][..], 28),
         (&["faults::"], 4),
         (
             &[

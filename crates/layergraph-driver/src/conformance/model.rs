@@ -234,7 +234,7 @@ impl Driver for ModelDriver {
     }
 
     fn ownership(&self) -> Ownership {
-        self.shared.options.ownership
+        self.shared.options.ownership.clone()
     }
 
     fn stage(&self, parent: Option<&LayerId>) -> Result<Box<dyn StagedLayer>> {
@@ -248,7 +248,7 @@ impl Driver for ModelDriver {
                 }
                 None => None,
             };
-            begin(&shared.home, from.as_ref()).attempted(|| "cannot stage a layer".to_owned())
+            begin(shared, from.as_ref()).attempted(|| "cannot stage a layer".to_owned())
         })?;
         Ok(Box::new(ModelStaged {
             driver: self.clone(),
@@ -341,14 +341,17 @@ impl Driver for ModelDriver {
 }
 
 /// Makes a staging directory with a tree: an empty one, or a copy of that in `from`.
-fn begin(home: &Dir, from: Option<&Dir>) -> layergraph_fs::Result<(Staging, Dir)> {
-    let (staging, tree) = (Staging::new(home)?, OsStr::new(TREE));
+fn begin(shared: &Shared, from: Option<&Dir>) -> layergraph_fs::Result<(Staging, Dir)> {
+    let (staging, tree) = (Staging::new(&shared.home)?, OsStr::new(TREE));
     if let Some(from) = from {
         copy_tree(from, tree, staging.dir(), tree)?;
     } else {
         staging.dir().make_dir(tree, 0o755)?;
         // Whatever the umask is.
         staging.dir().set_mode(tree, 0o755)?;
+        if let Some((uid, gid)) = shared.options.ownership.root() {
+            staging.dir().set_owner(tree, uid, gid)?;
+        }
     }
     let dir = staging.dir().open_dir(tree)?;
     Ok((staging, dir))

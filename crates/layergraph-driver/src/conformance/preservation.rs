@@ -245,6 +245,39 @@ pub fn what_a_user_may_have_is_preserved_over_three_generations(open: OpenDriver
     Ok(Kept)
 }
 
+/// Owners that ranges of ids map ([`Ownership::Mapped`]) are those of the ranges on disk, are shown
+/// as those of the layer, and are handed down. What no layer names is root's of the ranges.
+///
+/// Needs root.
+pub fn mapped_owners_are_kept_over_three_generations(open: OpenDriver) -> Outcome {
+    if let Some(reason) = why_not_root()? {
+        return Ok(Skipped(reason));
+    }
+    let users = ["0:100000:1000".parse()?, "1000:200000:1".parse()?];
+    let groups = ["0:300000:65536".parse()?];
+    let lab = Lab::with_ownership(open, Ownership::mapped(users, groups)?)?;
+    let owner = Some((1000, 2000));
+    let tree = check_generations(
+        &lab,
+        Tree {
+            owner,
+            of_root: true,
+        },
+    )?;
+    assert!(line(&tree, ".").starts_with(".\td\t1751\t1000:2000\t"));
+    assert!(line(&tree, "set-uid").contains("\t4711\t1000:2000\t"));
+    assert!(line(&tree, "symbolic").contains("\t1000:2000\t"));
+    assert!(line(&tree, "null").starts_with("null\tc\t0666\t1000:2000\t1,3\t"));
+    let layers = lab.driver.layers(&id("third"))?;
+    let on_disk = layers.last().ok_or("it has a directory")?.metadata_here()?;
+    assert_eq!((on_disk.uid, on_disk.gid), (200_000, 302_000));
+
+    stage(&*lab.driver, None)?.commit(&id("empty"), None)?;
+    let tree = lab.tree("empty")?;
+    assert!(line(&tree, ".").starts_with(".\td\t0755\t0:0\t"));
+    Ok(Kept)
+}
+
 /// Owners, modes and devices that an ordinary user cannot have are recorded
 /// ([`Ownership::Squash`]), and the record is handed down.
 pub fn squash_is_kept_over_three_generations(open: OpenDriver) -> Outcome {

@@ -2,6 +2,7 @@
 
 mod evidence;
 mod formats;
+mod mapped;
 mod open;
 mod support;
 mod users;

@@ -62,7 +62,7 @@ fn a_store_has_the_ownership_it_was_made_with() -> Result {
     ] {
         let place = Place::new()?;
         let made = StoreOptions::new()
-            .ownership(ownership)
+            .ownership(ownership.clone())
             .open_graph(&place.root())?;
         assert_eq!(made.driver().ownership(), ownership);
         let format = place.format();
@@ -136,7 +136,7 @@ fn a_driver_is_the_one_that_the_store_was_made_with() -> Result {
     for ownership in [Ownership::Preserve, Ownership::Squash] {
         let place = Place::new()?;
         named("vfs")
-            .ownership(ownership)
+            .ownership(ownership.clone())
             .open_graph(&place.root())?;
         let graph = StoreOptions::new().open_graph(&place.root())?;
         assert_eq!(graph.driver().name(), "vfs");
