@@ -98,6 +98,12 @@ pub(crate) fn has_its_checksum(block: &Block) -> bool {
     stated == unsigned + blanks || stated == signed + blanks
 }
 
+/// Returns how many zeros follow so many bytes of data. The next multiple of a block may be no
+/// number of 64 bits; the distance to it is one.
+pub(crate) fn padding(size: u64) -> u64 {
+    size.wrapping_neg() % BLOCK as u64
+}
+
 /// Returns an id that Linux can have: 32 bits, and not the one that means "none".
 pub(crate) fn id(number: i128) -> Result<u32, Reason> {
     match u32::try_from(number) {
@@ -128,6 +134,14 @@ mod tests {
         for field in [&b"0000648\0"[..], b"-1", b"0x10", b"+7", b"12 garbage"] {
             assert!(number(field).is_err(), "{field:?}");
         }
+    }
+
+    #[test]
+    fn r21_padding_reaches_to_the_next_block_from_any_size() {
+        for (size, expected) in [(0, 0), (1, 511), (512, 0), (513, 511), (u64::MAX, 1)] {
+            assert_eq!(padding(size), expected, "{size}");
+        }
+        assert_eq!(padding(u64::MAX - 511), 0);
     }
 
     #[test]

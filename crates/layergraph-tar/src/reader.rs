@@ -139,7 +139,7 @@ impl<R: Read, T: Tap> Reader<R, T> {
             });
         }
         let mut body = Vec::new();
-        let padded = size.next_multiple_of(BLOCK as u64);
+        let padded = size.saturating_add(field::padding(size));
         if self
             .input
             .raw(padded, |bytes| body.extend_from_slice(bytes))?
@@ -202,7 +202,7 @@ impl<R: Read, T: Tap> Reader<R, T> {
         position: u64,
     ) -> Result<Member, TarError> {
         let stored = member.stored_size;
-        self.padding = stored.next_multiple_of(BLOCK as u64).wrapping_sub(stored);
+        self.padding = field::padding(stored);
         let map = match map {
             SparseMap::None => None,
             SparseMap::Known(map) => Some(map),

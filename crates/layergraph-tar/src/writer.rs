@@ -134,7 +134,7 @@ impl<W: Write> Writer<W> {
             0
         };
         self.data_left = size;
-        self.padding = size.next_multiple_of(BLOCK as u64) - size;
+        self.padding = field::padding(size);
         Ok(())
     }
 

@@ -22,6 +22,23 @@ fn is_invalid(parts: &[Vec<u8>]) -> bool {
     matches!(read(parts), Err(TarError::Header { .. }))
 }
 
+/// Found by fuzzing: the next multiple of a block is no number of 64 bits.
+#[test]
+fn r21_the_largest_of_sizes_is_read_and_its_data_are_missed() -> Result<(), TarError> {
+    for size in [u64::MAX, u64::MAX - 510, u64::MAX - 511] {
+        let parts = [
+            pax(&[("size", size.to_string().as_bytes())]),
+            file(b"f", b"data"),
+        ];
+        let archive = parts.concat();
+        let mut reader = Reader::new(&archive[..]);
+        assert_eq!(reader.next_member()?.map(|member| member.size), Some(size));
+        let next = reader.next_member();
+        assert!(matches!(next, Err(TarError::Truncated { .. })), "{next:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn r20_the_size_of_a_pax_record_wins_over_that_of_the_header() -> Result<(), TarError> {
     let inner = [file(b"evil", b"x"), END.to_vec()].concat();
