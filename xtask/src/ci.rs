@@ -8,7 +8,7 @@ use cargo_metadata::TargetKind;
 
 use crate::Result;
 use crate::workspace::{cargo, check_status, metadata};
-use crate::{demo, layers, test, tidy};
+use crate::{demo, layers, race, test, tidy};
 
 /// Runs all stages and prints a table of them.
 pub(crate) fn run() -> Result {
@@ -29,6 +29,10 @@ pub(crate) fn run() -> Result {
     stages.run("test: ordinary user", || test::run_as_user(&[]));
     stages.run("demo", || demo::run(&[]));
     stages.run("demo: ordinary user", demo::run_as_user);
+    stages.run("race", || race::run(&["--seconds", "20"]));
+    stages.run("race: ordinary user", || {
+        race::run_as_user(&["--seconds", "20"])
+    });
     stages.run("docs", docs);
     stages.run("deny", deny);
     stages.finish()

@@ -17,6 +17,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("xtask", 8),
     ("layergraph-tests", 8),
     ("layergraph-benches", 8),
+    ("layergraph-properties", 8),
     ("layergraph", 7),
     ("layergraph-store", 6),
     ("layergraph-oci", 6),

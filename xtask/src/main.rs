@@ -8,8 +8,10 @@ mod absent;
 mod ci;
 mod corpus;
 mod demo;
+mod fuzz;
 mod layers;
 mod manifests;
+mod race;
 mod source;
 mod test;
 mod tidy;
@@ -30,11 +32,20 @@ usage: cargo xtask TASK
   test [--no-skips] [ARG…]   all tests; ARGs go to `cargo test`; lists what was skipped
   test --as-user [ARG…]      as root: tests that depend on the user once more, as an ordinary one;
                              ARGs go to the test executables
+  fuzz [TARGET] [--stable] [--runs N | --seconds N]
+                             fuzzes one property or each, a minute long unless told otherwise;
+                             --stable does without cargo-fuzz
+  fuzz TARGET [--stable] FILE…
+                             runs inputs that were found
   ci                         everything that must hold before a change lands
   layers                     who imports whom, and what is absent on purpose
   tidy                       lengths, leftovers, manifests, links
   corpus [DIR]               unpacks a directory of odd archives and compares with other tools;
                              without DIR that of LAYERGRAPH_CORPUS
+  race [--seconds N | --flips N] [--dir DIR]
+                             works on a tree while others swap its directories for links that lead
+                             out of it (20 s)
+  race --as-user […]         as root: the same as an ordinary user
 ";
 
 fn main() -> ExitCode {
@@ -45,9 +56,12 @@ fn main() -> ExitCode {
         ["demo", rest @ ..] => demo::run(rest),
         ["test", "--as-user", rest @ ..] => test::run_as_user(rest),
         ["test", rest @ ..] => test::run(rest),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
         ["ci"] => ci::run(),
         ["layers"] => layers::run(),
         ["tidy"] => tidy::run(),
+        ["race", "--as-user", rest @ ..] => race::run_as_user(rest),
+        ["race", rest @ ..] => race::run(rest),
         ["corpus"] => corpus::run(std::env::var_os("LAYERGRAPH_CORPUS").map(Into::into)),
         ["corpus", directory] => corpus::run(Some(directory.into())),
         _ => {

@@ -1,7 +1,7 @@
 //! Somebody who swaps directories and links under a running operation (R4, R10).
 //!
 //! The swaps lead to a directory outside, in which nothing may change and which nobody may be led
-//! to.
+//! to. Each test is about one call; `cargo xtask race` is the campaign against whole operations.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
