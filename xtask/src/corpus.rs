@@ -1,19 +1,22 @@
-//! `corpus`: every archive of a directory of odd ones is unpacked by the built command.
+//! `corpus`: every archive of a directory of odd ones is unpacked by the built command, and what is
+//! accepted is split and assembled again.
 //!
 //! The directory has an `INDEX.tsv` that tells whether GNU tar, bsdtar and Python list each
 //! archive. Where we and most of them disagree, and where we refuse what is right but cannot be
 //! done here, docs/layer-semantics.md must say so and why. A crash, a run without end, or an
 //! archive that could not be judged is never right, and neither is an explanation of what is not
-//! so.
+//! so. An archive that comes out as another one is never right either.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use layergraph_archive::codec::{DecodeOptions, decode};
 
 use crate::Result;
 use crate::workspace;
@@ -51,7 +54,7 @@ pub(crate) fn run(directory: Option<PathBuf>) -> Result {
 
     let mut tally = Tally::default();
     for archive in &archives {
-        let answer = unpack(&command, &directory.join(archive.file()))?;
+        let answer = go_through(&command, &directory.join(archive.file()))?;
         let explanation = [archive.file(), &archive.name]
             .iter()
             .find_map(|name| explained.get(*name));
@@ -159,17 +162,75 @@ impl fmt::Display for Answer {
     }
 }
 
-fn unpack(command: &Path, archive: &Path) -> Result<Answer> {
+/// Unpacks an archive; if that is done, splits it as well, and assembles it of the parts.
+fn go_through(command: &Path, archive: &Path) -> Result<Answer> {
     let scratch = tempfile::tempdir()?;
     let messages = scratch.path().join("messages");
-    let tree = scratch.path().join("tree");
+    let [tree, recipe, again] = ["tree", "recipe", "again"].map(|name| scratch.path().join(name));
     fs::create_dir(&tree)?;
-    let mut child = Command::new(command)
-        .args(["unpack", "--atomic"])
-        .args([archive, &tree])
+    let unpacked = say(
+        Command::new(command)
+            .args(["unpack", "--atomic"])
+            .args([archive, &tree]),
+        &messages,
+        &format!("unpack {} to {}", archive.display(), tree.display()),
+    )?;
+    if unpacked != Answer::Accepted {
+        return Ok(unpacked);
+    }
+    let mut split = Command::new(command);
+    split.arg("split").arg(archive).arg("-o").arg(&recipe);
+    let mut assemble = Command::new(command);
+    assemble
+        .arg("assemble")
+        .args([&recipe, &tree])
+        .arg("-o")
+        .arg(&again);
+    for (name, line) in [("split", &mut split), ("assemble", &mut assemble)] {
+        match say(line, &messages, "")? {
+            Answer::Accepted => {}
+            Answer::Hung => return Ok(Answer::Hung),
+            other => return Ok(Answer::Failed(format!("{name}: {other}"))),
+        }
+    }
+    if is_same(archive, &again)? {
+        Ok(Answer::Accepted)
+    } else {
+        Ok(Answer::Failed("it comes out as another archive".to_owned()))
+    }
+}
+
+/// Returns whether a file is what an archive, perhaps packed, is when it is plain.
+fn is_same(archive: &Path, plain: &Path) -> Result<bool> {
+    let options = DecodeOptions {
+        memory: 1 << 30,
+        ..DecodeOptions::default()
+    };
+    let mut archive = decode(File::open(archive)?, &options)?;
+    let mut plain = BufReader::new(File::open(plain)?);
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        let count = archive.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(plain.fill_buf()?.is_empty());
+        }
+        let mut other = vec![0; count];
+        match plain.read_exact(&mut other) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            result => result?,
+        }
+        if other != buffer[..count] {
+            return Ok(false);
+        }
+    }
+}
+
+/// Runs a command line, and says what came of it; messages begin with what was `attempted`.
+fn say(line: &mut Command, messages: &Path, attempted: &str) -> Result<Answer> {
+    let mut child = line
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(File::create(&messages)?)
+        .stderr(File::create(messages)?)
         .spawn()?;
     let start = Instant::now();
     let status = loop {
@@ -183,12 +244,8 @@ fn unpack(command: &Path, archive: &Path) -> Result<Answer> {
         }
         thread::sleep(Duration::from_millis(2));
     };
-    let attempted = format!(
-        "layergraph: unpack {} to {}: ",
-        archive.display(),
-        tree.display()
-    );
-    Ok(answer(status, &first_line(&messages, &attempted)?))
+    let attempted = format!("layergraph: {attempted}: ");
+    Ok(answer(status, &first_line(messages, &attempted)?))
 }
 
 /// Returns the first line, without what was attempted: that is known.
