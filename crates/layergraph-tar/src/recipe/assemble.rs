@@ -75,7 +75,7 @@ enum Part<C> {
     Nothing,
     /// A segment, and how much of it is out.
     Segment(Vec<u8>, usize),
-    Content(Content<C>),
+    Content(Box<Content<C>>),
 }
 
 /// A content, as far as it has been read.
@@ -145,12 +145,12 @@ where
                     source,
                 })?;
                 self.assembled.contents += 1;
-                Part::Content(Content {
+                Part::Content(Box::new(Content {
                     file,
                     reader,
                     crc: Crc64::new(),
                     length: 0,
-                })
+                }))
             }
         })
     }

@@ -1,5 +1,7 @@
 //! The JSON of one entry, as tar-split has it: its fields, their order, which are left out.
 
+use std::fmt::Write;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -30,23 +32,20 @@ pub(super) struct Lines {
     payload: String,
     name: String,
     line: Vec<u8>,
+    /// The line of a segment, which is most of a recipe.
+    segment: String,
 }
 
 impl Lines {
-    /// Makes the line of a segment.
-    pub(super) fn segment(&mut self, bytes: &[u8], position: u64) -> serde_json::Result<&[u8]> {
-        let payload = encoded(bytes, &mut self.payload);
-        finish(
-            &mut self.line,
-            &Line {
-                kind: SEGMENT,
-                name: None,
-                name_raw: None,
-                size: None,
-                payload: Some(payload),
-                position,
-            },
-        )
+    /// Makes the line of a segment. Nothing in it takes a serializer to be escaped.
+    pub(super) fn segment(&mut self, bytes: &[u8], position: u64) -> &[u8] {
+        let line = &mut self.segment;
+        line.clear();
+        // A string takes anything.
+        let _ = write!(line, "{{\"type\":{SEGMENT},\"payload\":\"");
+        STANDARD.encode_string(bytes, line);
+        let _ = writeln!(line, "\",\"position\":{position}}}");
+        line.as_bytes()
     }
 
     /// Makes the line of a file.
@@ -137,4 +136,28 @@ pub(super) fn parse(text: &[u8], line: u64) -> Result<(u64, Entry), RecipeError>
         _ => return Err(invalid("it is neither a file nor a segment")),
     };
     Ok((position, entry))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_a_segment_is_what_a_serializer_makes_of_it() -> serde_json::Result<()> {
+        let mut lines = Lines::default();
+        for (bytes, position) in [(&b""[..], 0), (b"\0\xff\xfe?", 7), (&[7; 1000], u64::MAX)] {
+            let payload = STANDARD.encode(bytes);
+            let line = Line {
+                kind: SEGMENT,
+                name: None,
+                name_raw: None,
+                size: None,
+                payload: Some(&payload[..]),
+                position,
+            };
+            let expected = serde_json::to_string(&line)? + "\n";
+            assert_eq!(lines.segment(bytes, position), expected.as_bytes());
+        }
+        Ok(())
+    }
 }

@@ -132,7 +132,7 @@ impl<W: Write> RecipeWriter<W> {
             return Ok(());
         }
         let position = self.usage.entries;
-        let line = self.lines.segment(&self.raw, position)?;
+        let line = self.lines.segment(&self.raw, position);
         write_line(&mut self.out, line, &mut self.usage, &self.limits)?;
         self.raw.clear();
         Ok(())
