@@ -103,7 +103,7 @@ fn describe(args: &Register, parent: Option<NodeId>) -> Result<NewNode, Why> {
 
 fn register(graph: &Graph, new: &New, layer: Option<File>, console: &Console) -> Result<Node, Why> {
     let mut teller = console.progress();
-    let add = |layer: Option<&mut dyn Read>| match new {
+    let add = |layer: Option<&mut (dyn Read + Send)>| match new {
         New::Node(new) => graph.create(new, layer),
         New::Image(image) => graph.register(image, layer),
     };

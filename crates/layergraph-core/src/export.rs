@@ -139,7 +139,7 @@ impl Graph {
     pub fn temp_layer_archive(
         &self,
         name: &str,
-        progress: &mut dyn Progress,
+        progress: &mut (dyn Progress + Send),
     ) -> Result<TempArchive> {
         let node = self.get(name)?;
         let made = || format!("cannot buffer the layer of image {}", node.id());

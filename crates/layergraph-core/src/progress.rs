@@ -62,7 +62,7 @@ const STEP: u64 = 512 << 10;
 /// Dropped without [`finish`](Meter::finish), it says nothing more.
 pub struct Meter<'a> {
     task: Task,
-    progress: &'a mut dyn Progress,
+    progress: &'a mut (dyn Progress + Send),
     current: u64,
     reported: u64,
     step: u64,
@@ -71,7 +71,7 @@ pub struct Meter<'a> {
 
 impl<'a> Meter<'a> {
     /// Begins to count.
-    pub fn new(task: Task, progress: &'a mut dyn Progress) -> Meter<'a> {
+    pub fn new(task: Task, progress: &'a mut (dyn Progress + Send)) -> Meter<'a> {
         // Nobody says beforehand that there is nothing: it stands for a size that is not known.
         let total = task.total.filter(|total| *total > 0);
         let step = total.map_or(STEP, |total| STEP.min(total / 100));
@@ -141,7 +141,11 @@ pub struct ProgressReader<'a, R> {
 
 impl<'a, R> ProgressReader<'a, R> {
     /// Begins to read.
-    pub fn new(inner: R, task: Task, progress: &'a mut dyn Progress) -> ProgressReader<'a, R> {
+    pub fn new(
+        inner: R,
+        task: Task,
+        progress: &'a mut (dyn Progress + Send),
+    ) -> ProgressReader<'a, R> {
         ProgressReader {
             inner,
             meter: Meter::new(task, progress),

@@ -53,7 +53,7 @@ impl Graph {
     /// # Errors
     ///
     /// As for [`register`](Graph::register).
-    pub fn create(&self, new: &NewNode, layer: Option<&mut dyn Read>) -> Result<Node> {
+    pub fn create(&self, new: &NewNode, layer: Option<&mut (dyn Read + Send)>) -> Result<Node> {
         let id = new.id.map_or_else(NodeId::random, Ok).map_err(|error| {
             GraphError::new(GraphErrorKind::Failed, "cannot draw an id").because(error)
         })?;
@@ -90,7 +90,7 @@ impl Graph {
     /// [`Circle`](GraphErrorKind::Circle) if the parent builds on a node of this id,
     /// [`Layer`](GraphErrorKind::Layer) if the layer cannot be read or applied. After an error the
     /// graph is as it was, and of the new node nothing is left.
-    pub fn register(&self, image: &Image, layer: Option<&mut dyn Read>) -> Result<Node> {
+    pub fn register(&self, image: &Image, layer: Option<&mut (dyn Read + Send)>) -> Result<Node> {
         let id = image
             .node_id()
             .map_err(|error| GraphError::invalid_id(&error))?;
@@ -240,7 +240,7 @@ impl Graph {
         &self,
         id: &LayerId,
         staged: &dyn StagedLayer,
-        layer: &mut dyn Read,
+        layer: &mut (dyn Read + Send),
         home: &Dir,
     ) -> Result<i64> {
         let failed = || {

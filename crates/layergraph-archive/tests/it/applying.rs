@@ -42,14 +42,22 @@ fn one_pass_makes_files_digests_and_recipe() -> Outcome {
     // Nobody reads it, and it is a part of what has the diff id.
     tar.extend_from_slice(&[7; 3000]);
     let blob = packed(&tar)?;
+    for single_thread in [true, false] {
+        check_pass(&tar, &blob, single_thread)?;
+    }
+    Ok(())
+}
+
+fn check_pass(tar: &[u8], blob: &[u8], single_thread: bool) -> Outcome {
     let (tree, home) = (tree(&["old = below"]), TempDir::new()?);
     let home = open(home.path());
     let name = OsStr::new("recipe");
     let mut applying = applying();
-    applying.blob = Some(expected(&blob));
-    applying.diff_id = Some(DiffId::new(Digest::of(Algorithm::Sha256, &tar)));
+    applying.single_thread = single_thread;
+    applying.blob = Some(expected(blob));
+    applying.diff_id = Some(DiffId::new(Digest::of(Algorithm::Sha256, tar)));
     let recipe = NewRecipe { home: &home, name };
-    let applied = apply(&mut &blob[..], &open(tree.path()), Some(recipe), &applying)?;
+    let applied = apply(&mut &*blob, &open(tree.path()), Some(recipe), &applying)?;
 
     assert_eq!(applied.codec, Codec::Gzip);
     assert_eq!(applied.unpacked.entries, 2);

@@ -241,7 +241,7 @@ fn p1_processes_that_are_killed_leave_no_damage_and_nobody_waiting() -> Result {
         let mut described = image(&id(number), None);
         "999-99999999".clone_into(&mut described.comment);
         let tar = written(number, &described.comment);
-        let layer: Option<&mut dyn std::io::Read> = if number < LAYERED {
+        let layer: Option<&mut (dyn std::io::Read + Send)> = if number < LAYERED {
             Some(&mut &tar[..])
         } else {
             None
