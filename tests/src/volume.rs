@@ -31,10 +31,19 @@ impl Volume {
     ///
     /// What the programs said.
     pub fn new(make: &str) -> io::Result<Volume> {
+        // As small as the programs let it be.
+        Volume::with_size(make, 512 << 20)
+    }
+
+    /// Makes a file system of this many bytes, which takes only the space that is written.
+    ///
+    /// # Errors
+    ///
+    /// What the programs said.
+    pub fn with_size(make: &str, bytes: u64) -> io::Result<Volume> {
         let home = tempfile::tempdir()?;
         let image = home.path().join("image");
-        // As small as the programs let it be; it takes only the space that is written.
-        File::create(&image)?.set_len(512 << 20)?;
+        File::create(&image)?.set_len(bytes)?;
         succeed(Command::new(make).arg("-q").arg(&image))?;
         let volume = Volume { home };
         fs::create_dir(volume.path())?;
