@@ -44,7 +44,8 @@
 //! # Limitations
 //!
 //! - What is in the recipe itself is compressed but not shared: a layer that states one large file
-//!   many times has a large recipe.
+//!   many times has a large recipe. One that would need more than 4 GiB of it, uncompressed and in
+//!   Base64, is refused.
 //! - The names are those of the layer; a tree that has been changed, or to which another layer has
 //!   been applied, does not have the contents any more, and the first one that is missing or
 //!   another is an error.

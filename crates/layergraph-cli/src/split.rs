@@ -93,6 +93,7 @@ fn make(mut layer: File, home: &Dir) -> Result<u64, Why> {
     let mut options = within_memory(ApplyOptions::default());
     // It is the contents that matter, and anybody can have them.
     options.unpack.ownership = Ownership::Squash;
+    options.single_thread = !layer.metadata().map_err(Why::Layer)?.is_file();
     let recipe = NewRecipe { home, name };
     let applied = apply(&mut layer, &home.open_dir(tree)?, Some(recipe), &options);
     Ok(applied.map_err(not_applied)?.unpacked.entries)

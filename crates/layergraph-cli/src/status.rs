@@ -236,6 +236,9 @@ fn of_io(error: &io::Error) -> Status {
     if let Some(error) = inner.and_then(|inner| inner.downcast_ref::<FsError>()) {
         return of_fs(error);
     }
+    if let Some(RecipeError::Limit { .. }) = inner.and_then(|inner| inner.downcast_ref()) {
+        return Status::Refused;
+    }
     match inner.and_then(|inner| inner.downcast_ref()) {
         Some(CodecError::NotBuilt { .. }) => Status::NotPermitted,
         Some(_) => Status::Refused,

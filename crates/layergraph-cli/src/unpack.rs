@@ -58,6 +58,8 @@ fn attempt(
     let place = recipe.as_ref().map(RecipeFile::place);
     let mut options = within_memory(ApplyOptions::default());
     options.unpack.ownership = ownership.clone();
+    // Who has sent a layer that is refused may not end, and then nobody waits for him.
+    options.single_thread = !layer.metadata().map_err(Why::Layer)?.is_file();
     let applied = match way {
         Way::InPlace(dir) => apply(&mut layer, &dir, place, &options),
         Way::AtOnce(Place { parent, name, .. }) => {

@@ -118,12 +118,12 @@ impl Overwritten {
         if self.offsets.is_empty() {
             return Ok(());
         }
-        let top = dir.open_dir_on_mount(name)?;
+        let top = open_up(dir, name)?;
         let pending = self.keep_files(&top)?;
         let mut trail = Trail::new(top, pending);
         loop {
             if let Some(name) = trail.state().pop() {
-                let dir = trail.here().open_dir_on_mount(&name)?;
+                let dir = open_up(trail.here(), &name)?;
                 let pending = self.keep_files(&dir)?;
                 trail.enter(name, dir, pending)?;
             } else if trail.leave()?.is_none() {
@@ -135,14 +135,19 @@ impl Overwritten {
     /// Keeps the contents of the files in one directory, and returns the directories in it.
     fn keep_files(&mut self, dir: &Dir) -> Result<Vec<OsString>, FsError> {
         let mut directories = Vec::new();
-        for name in dir.sorted_names()? {
-            match dir.find(&name)? {
-                Some(found) if found.kind == FileKind::Directory => directories.push(name),
-                Some(found) if found.kind == FileKind::File => {
-                    self.keep(dir, &name, &found)?;
+        let mut files = Vec::new();
+        dir.each_entry(|name, _| {
+            match dir.find(name)? {
+                Some(found) if found.kind == FileKind::Directory => {
+                    directories.push(name.to_owned());
                 }
+                Some(found) if self.knows(&found) => files.push((name.to_owned(), found)),
                 _ => {}
             }
+            Ok::<(), FsError>(())
+        })?;
+        for (name, file) in files {
+            self.keep(dir, &name, &file)?;
         }
         Ok(directories)
     }
@@ -210,6 +215,40 @@ impl Detour {
             Err(error) if error.leads_nowhere() => Ok(false),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Opens a directory that is about to be removed, whose mode may keep its owner from listing it.
+fn open_up(dir: &Dir, name: &OsStr) -> Result<Dir, FsError> {
+    let open = || {
+        let opened = dir.open_dir_on_mount(name)?;
+        // A handle that only leads through lists nothing.
+        opened
+            .each_entry(|_, _| Err(Listed::Can))
+            .or_else(|stop| match stop {
+                Listed::Can => Ok(()),
+                Listed::Failed(error) => Err(error),
+            })?;
+        Ok(opened)
+    };
+    match open() {
+        Err(error) if FsError::kind(&error) == io::ErrorKind::PermissionDenied => {
+            dir.set_mode(name, 0o700)?;
+            open()
+        }
+        result => result,
+    }
+}
+
+/// Why a listing ended.
+enum Listed {
+    Can,
+    Failed(FsError),
+}
+
+impl From<FsError> for Listed {
+    fn from(error: FsError) -> Listed {
+        Listed::Failed(error)
     }
 }
 

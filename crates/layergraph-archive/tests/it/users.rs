@@ -4,24 +4,63 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use layergraph_archive::unpack;
+use layergraph_archive::recipe::{NewRecipe, assemble, unpack_with_recipe};
+use layergraph_archive::{View, unpack};
 use layergraph_fs::effective_user;
 use layergraph_tar::{Kind, NewMember};
 use layergraph_tests::{
     again, as_user, has_passed, installed, require, run, this_test, user_directory,
 };
 
-use crate::support::{Layer, open};
+use crate::support::{Layer, open, options};
+
+/// Runs a test once more as an ordinary user, unless this process is one: that is what it returns.
+fn is_user(test: &str) -> io::Result<bool> {
+    if effective_user() != 0 {
+        return Ok(true);
+    }
+    let home = user_directory()?;
+    let (_directory, program) = installed(&std::env::current_exe()?)?;
+    let mut command = again(&program, test);
+    as_user(&mut command).env("TMPDIR", home.path());
+    has_passed(&run(&mut command, Duration::from_secs(60))?)?;
+    Ok(false)
+}
+
+#[test]
+fn a_directory_that_its_mode_closes_gives_out_what_the_layer_put_there_when_it_goes()
+-> io::Result<()> {
+    require!(user);
+    if !is_user(&this_test!())? {
+        return Ok(());
+    }
+    for mode in [0o300, 0o700] {
+        let (directory, home) = (tempfile::tempdir()?, tempfile::tempdir()?);
+        let closed = directory.path().join("d");
+        std::fs::create_dir_all(closed.join("e"))?;
+        std::fs::set_permissions(&closed, PermissionsExt::from_mode(mode))?;
+        let mut layer = Layer::new();
+        for line in ["d/f = 1", "d/e/g = 22", "d = 333"] {
+            layer.line(line);
+        }
+        let tar = layer.finish();
+        let (tree, home) = (open(directory.path()), open(home.path()));
+        let name = "recipe".as_ref();
+        let recipe = NewRecipe { home: &home, name };
+        unpack_with_recipe(&mut tar.as_slice(), &tree, &options(), recipe)
+            .map_err(io::Error::other)?;
+        let mut again = Vec::new();
+        assemble(home.open_file(name)?, &View::new(tree), &mut again).map_err(io::Error::other)?;
+        assert!(again == tar, "{mode:o}");
+    }
+    Ok(())
+}
 
 #[test]
 fn what_its_mode_keeps_the_user_from_writing_to_gets_its_attributes() -> io::Result<()> {
     require!(user);
-    if effective_user() == 0 {
-        let home = user_directory()?;
-        let (_directory, program) = installed(&std::env::current_exe()?)?;
-        let mut command = again(&program, &this_test!());
-        as_user(&mut command).env("TMPDIR", home.path());
-        return has_passed(&run(&mut command, Duration::from_secs(60))?);
+    if !is_user(&this_test!())? {
+        return Ok(());
     }
     let directory = tempfile::tempdir()?;
     let xattrs = [(b"user.kept".to_vec(), b"1".to_vec())];
