@@ -1,10 +1,10 @@
 //! What do a layer's digests and its recipe cost, next to unpacking it?
 //!
-//! Each way goes through the same packed layer: unpacked only; with the digests of blob and tar; with
-//! the recipe; with all; on one thread and on two. The ways take turns, and each run has a file system of
-//! its own, because ext4 makes files slowly for minutes after others were removed. Times are of the
-//! processor (user and system) and of the clock, medians of the rounds; the ratios are to the
-//! plain way on one thread in the same round.
+//! Each way goes through the same packed layer: unpacked only; with the digests of blob and tar;
+//! with the recipe; with all; on one thread and on two. The ways take turns, and each run has a
+//! file system of its own, because ext4 makes files slowly for minutes after others were removed.
+//! Times are of the processor (user and system) and of the clock, medians of the rounds; the ratios
+//! are to the plain way on one thread in the same round.
 //!
 //! `cargo bench -p layergraph-benches --bench layer [-- LAYER…]`, as root. Without a LAYER it makes
 //! one of 20,000 files. Two more questions are asked of layers that are made for them: what opaque

@@ -219,6 +219,33 @@ mod tests {
         );
     }
 
+    /// The command neither: a program is found by its name, and so is what a name service loads.
+    #[test]
+    fn r3_no_crate_runs_another_program_or_asks_the_system_for_users() -> crate::Result {
+        let names = [
+            "process::Command",
+            "CommandExt",
+            "execve",
+            "fork",
+            "getpwnam",
+            "getgrnam",
+            "dlopen",
+        ];
+        let files = crate::workspace::text_files()?;
+        let ours = |file: &&TextFile| file.path.starts_with("crates/") && ships(file);
+        let mut count = 0;
+        for file in files.iter().filter(ours) {
+            let code = source::without_tests(&source::code(&file.text));
+            for name in names {
+                let found = source::mentions(&code, name);
+                assert!(found.is_empty(), "{name} in {}", file.path);
+            }
+            count += 1;
+        }
+        assert!(count > 100, "{count} files");
+        Ok(())
+    }
+
     #[test]
     fn a_finding_names_file_line_and_rule() {
         let file = TextFile {

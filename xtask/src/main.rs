@@ -12,6 +12,7 @@ mod fuzz;
 mod layers;
 mod manifests;
 mod race;
+mod requirements;
 mod source;
 mod test;
 mod tidy;
@@ -39,7 +40,7 @@ usage: cargo xtask TASK
                              runs inputs that were found
   ci                         everything that must hold before a change lands
   layers                     who imports whom, and what is absent on purpose
-  tidy                       lengths, leftovers, manifests, links
+  tidy                       lengths, leftovers, manifests, links, the table of requirements
   corpus [DIR]               unpacks a directory of odd archives and compares with other tools;
                              without DIR that of LAYERGRAPH_CORPUS
   race [--seconds N | --flips N] [--dir DIR]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::Result;
 use crate::manifests;
+use crate::requirements;
 use crate::source;
 use crate::workspace::{self, TextFile};
 
@@ -48,6 +49,7 @@ pub(crate) fn run() -> Result {
 
 fn findings(files: &[TextFile]) -> Result<Vec<String>> {
     let mut found = manifests::check(&workspace::metadata()?, files);
+    found.extend(requirements::check(files));
     for file in files.iter().filter(|file| !is_data(file)) {
         check_text(file, &mut found);
         if file.has_extension("rs") {

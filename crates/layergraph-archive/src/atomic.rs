@@ -57,9 +57,9 @@ pub fn unpack_atomic(
 ///
 /// # Errors
 ///
-/// Those of `change` as they are. After an error, or when the process is killed, the directory is as it was. What a killed process
-/// leaves beside it is removed by [`layergraph_fs::sweep`]. With [`Durability::Full`] the same
-/// holds after a power loss.
+/// Those of `change` as they are. After an error, or when the process is killed, the directory is
+/// as it was. What a killed process leaves beside it is removed by [`layergraph_fs::sweep`]. With
+/// [`Durability::Full`] the same holds after a power loss.
 pub fn change_atomic<T, E: From<FsError>>(
     parent: &Dir,
     name: &OsStr,

@@ -344,6 +344,13 @@ impl<'a> Unpacker<'a> {
         } = self;
         let top = root.dir().path().to_owned();
         let dir = root.directory_or_make(path, &mut |dir: &Dir, name: &OsStr| {
+            // The path has no such name, but a link on it may.
+            if name.as_bytes().starts_with(WHITEOUT_PREFIX) {
+                return Err(UnpackError::Name {
+                    path: shown(&member.path),
+                    reason: "a link on its way leads to a whiteout",
+                });
+            }
             let above = dir.metadata_here()?;
             let above_id = ObjectId::from(&above);
             directories.touch(&path_below(&top, dir, OsStr::new("")), &above)?;

@@ -39,7 +39,7 @@ fn a_directory_that_an_atomic_unpack_makes_has_mode_0755_whatever_the_umask() {
 }
 
 #[test]
-fn an_atomic_unpack_changes_all_or_nothing() {
+fn r8_an_atomic_unpack_changes_all_or_nothing() {
     let place = tree(&["root/", "root/old = 1"]);
     let parent = open(place.path());
     let (name, options) = (OsStr::new("root"), UnpackOptions::default());

@@ -123,7 +123,7 @@ fn a_directory_that_only_entries_imply_has_the_time_of_the_newest_wherever_a_sig
 }
 
 #[test]
-fn r42_owners_setuid_capabilities_and_devices_are_kept_exactly() {
+fn r42_r43_owners_setuid_capabilities_and_devices_are_kept_exactly() {
     layergraph_tests::require!(root);
     let directory = tree(&[]);
     let mut entries = Layer::new();

@@ -1,4 +1,7 @@
 //! Somebody swaps what is being unpacked for something outside, again and again.
+//!
+//! Here it is for another name of a file outside; `cargo xtask race` does it with links to a whole
+//! directory, against every operation.
 
 use std::ffi::OsStr;
 use std::fs::File;

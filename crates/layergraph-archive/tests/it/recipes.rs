@@ -250,7 +250,7 @@ fn the_first_file_that_is_missing_or_another_is_an_error_that_names_it() -> Outc
 }
 
 #[test]
-fn a_name_leads_nowhere_outside_of_the_tree() -> Outcome {
+fn r1_a_name_of_a_recipe_leads_nowhere_outside_of_the_tree() -> Outcome {
     let split = Split::new(&[], &layer(&["d/f = 1"]))?;
     let outside = TempDir::new()?;
     fs::write(outside.path().join("f"), "1")?;

@@ -1,9 +1,8 @@
 //! What is refused, and what it cannot touch: the requirements R1 to R45 at the surface of
 //! [`unpack`](layergraph_archive::unpack).
 
-use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 
 use layergraph_archive::{
@@ -11,65 +10,11 @@ use layergraph_archive::{
     unpack,
 };
 use layergraph_tar::{Kind, NewMember};
-use tempfile::TempDir;
 
+use crate::sandbox::Sandbox;
 use crate::support::{
-    Layer, apply, apply_roots, check_refused, check_unpack, layer, lines, listing_of, open,
-    options, tree, view,
+    Layer, apply, apply_roots, check_refused, check_unpack, layer, lines, open, options, tree, view,
 };
-
-/// A tree inside a directory with things that must not change.
-struct Sandbox(TempDir);
-
-impl Sandbox {
-    fn new() -> Sandbox {
-        let place = TempDir::new().expect("a temporary directory");
-        let at = |path: &str| place.path().join(path);
-        fs::create_dir_all(at("outside/dir")).expect("a new directory");
-        fs::write(at("outside/secret"), "SECRET").expect("a new file");
-        let mode = fs::Permissions::from_mode(0o600);
-        fs::set_permissions(at("outside/secret"), mode).expect("it is ours");
-        fs::create_dir(at("root")).expect("a new directory");
-        Sandbox(place)
-    }
-
-    fn root(&self) -> std::path::PathBuf {
-        self.0.path().join("root")
-    }
-
-    fn outside(&self) -> String {
-        self.0
-            .path()
-            .join("outside")
-            .to_str()
-            .expect("UTF-8")
-            .to_owned()
-    }
-
-    /// Everything outside, with times.
-    fn state(&self) -> String {
-        let mut state = listing_of(Path::new(&self.outside()));
-        for path in ["outside", "outside/dir", "outside/secret"] {
-            let metadata = fs::metadata(self.0.path().join(path)).expect("it is there");
-            let (time, links) = (metadata.modified(), metadata.nlink());
-            writeln!(state, "{path} {time:?} {links}").expect("a string takes it");
-        }
-        state
-            + &format!(
-                "{:?}",
-                fs::read_dir(self.0.path()).expect("it is there").count()
-            )
-    }
-
-    /// Unpacks entries, accepted or not, and checks that nothing outside changed.
-    #[track_caller]
-    fn check(&self, entries: &[&str]) -> Result<(), UnpackError> {
-        let before = self.state();
-        let result = apply_roots(&layer(entries), &self.root());
-        assert_eq!(self.state(), before, "{entries:?}");
-        result.map(drop)
-    }
-}
 
 #[test]
 fn r1_no_name_leads_out() {
@@ -101,6 +46,10 @@ fn r1_r6_r7_no_link_leads_out() {
             "l/s -> x",
             "l/",
         ] {
+            // A fault would empty this machine; the other targets tell as much.
+            if target.starts_with("../..") && entry.ends_with(".wh..wh..opq") {
+                continue;
+            }
             let sandbox = Sandbox::new();
             // The path inside the root may not exist; nothing outside changes in any case.
             let _ = sandbox.check(&[&link, entry]);

@@ -63,7 +63,7 @@ fn r44_an_opaque_marker_hides_what_is_below_wherever_it_stands() {
 }
 
 #[test]
-fn a_path_goes_on_through_links_inside_the_root() {
+fn r1_a_path_goes_on_through_links_inside_the_root() {
     check_unpack(
         &["lib -> usr/lib", "usr/", "usr/lib/"],
         &["lib/foo = 1"],
@@ -109,7 +109,7 @@ fn r44_a_whiteout_removes_a_name_below_to_which_its_layer_has_a_hard_link() {
 }
 
 #[test]
-fn a_name_outside_of_the_tree_of_a_file_below_keeps_content_and_metadata() {
+fn r7_a_name_outside_of_the_tree_of_a_file_below_keeps_content_and_metadata() {
     let directory = tree(&["d/", "d/f = text"]);
     let outside = TempDir::new().expect("a temporary directory");
     let other = outside.path().join("other");

@@ -1,6 +1,8 @@
 //! Layers in every codec, packed by the tools that people pack with.
 
+use std::fs::Permissions;
 use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use layergraph_tests::require;
@@ -28,6 +30,55 @@ fn every_codec_gives_the_same_tree_from_a_file_and_from_stdin() -> Result {
             std::fs::remove_dir_all(dir)?;
         }
     }
+    Ok(())
+}
+
+#[test]
+fn r3_no_program_is_run_to_unpack_whatever_is_in_the_path() -> Result {
+    require!(program "gzip", "zstd", "xz", "bzip2", "sh");
+    let home = Home::new()?;
+    let (programs, ran) = (home.dir("programs")?, home.path("ran"));
+    let script = format!("#!/bin/sh\necho \"$0\" >> {}\nexit 1\n", ran.display());
+    for name in [
+        "gzip",
+        "gunzip",
+        "zcat",
+        "pigz",
+        "unpigz",
+        "igzip",
+        "zstd",
+        "unzstd",
+        "xz",
+        "unxz",
+        "bzip2",
+        "bunzip2",
+        "lbzip2",
+        "tar",
+        "sh",
+        "layergraph",
+        "getent",
+        "newuidmap",
+    ] {
+        let program = home.file(&format!("programs/{name}"), &script)?;
+        std::fs::set_permissions(program, Permissions::from_mode(0o755))?;
+    }
+    let plain = home.file("plain", good_layer())?;
+    for codec in ["gzip", "zstd", "xz", "bzip2"] {
+        let mut command = Command::new(codec);
+        command.arg("-c").stdin(stdin(&plain)?);
+        let packed = layergraph_tests::run(&mut command, AMPLE)?.stdout;
+        let packed = home.file(codec, packed)?;
+        let mut command = layergraph(&[&"unpack", &packed, &home.path("new")]);
+        run(command.env("PATH", &programs).current_dir(&programs))?.done();
+        assert!(
+            !ran.exists(),
+            "{codec}: {:?}",
+            std::fs::read_to_string(&ran)
+        );
+    }
+    // One that is run leaves a mark.
+    let status = Command::new(programs.join("gzip")).status()?;
+    assert!(!status.success() && ran.exists());
     Ok(())
 }
 

@@ -162,7 +162,7 @@ fn an_image_json_that_is_none_is_refused_before_there_is_a_store() -> Result {
 }
 
 #[test]
-fn an_id_that_is_none_is_wrong_usage() -> Result {
+fn r2_an_id_that_is_none_is_wrong_usage() -> Result {
     let store = Store::new()?;
     let capital = with_tail("C0FFEE", '0');
     for malformed in ["c0ffee", "", &capital, &id("../x")] {

@@ -17,7 +17,7 @@ use crate::support::{
 };
 
 #[test]
-fn p5_a_broken_node_is_told_and_hides_no_other() -> Result {
+fn r34_p5_a_broken_node_is_told_and_hides_no_other() -> Result {
     let store = Store::in_memory()?;
     let graph = store.open();
     for number in 1..=9 {
@@ -152,7 +152,7 @@ fn replace(path: &Path, aside: &Path, by: &str) -> Result {
 }
 
 #[test]
-fn a_lock_that_is_no_file_is_damage_and_keeps_nobody_from_reading() -> Result {
+fn r11_a_lock_that_is_no_file_is_damage_and_keeps_nobody_from_reading() -> Result {
     for by in ["link", "directory", "pipe"] {
         let store = Store::in_memory()?;
         let graph = store.open();
@@ -242,7 +242,7 @@ fn a_graph_that_is_no_directory_is_damage() -> Result {
 }
 
 #[test]
-fn what_is_in_the_place_of_a_node_is_told_as_damage_and_can_be_deleted() -> Result {
+fn r11_r34_what_is_in_the_place_of_a_node_is_told_as_damage_and_can_be_deleted() -> Result {
     for by in ["link", "file"] {
         let store = Store::in_memory()?;
         register(&store.open(), &id(2), None)?;

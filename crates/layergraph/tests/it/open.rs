@@ -46,7 +46,7 @@ fn a_store_that_is_missing_is_made_only_if_wanted() -> Result {
 }
 
 #[test]
-fn r05_a_new_store_is_for_its_owner_alone() -> Result {
+fn r5_a_new_store_is_for_its_owner_alone() -> Result {
     let place = Place::new()?;
     StoreOptions::new().open_graph(&place.root())?;
     let mode = fs::metadata(place.root())?.permissions().mode() & 0o7777;
