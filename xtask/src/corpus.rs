@@ -10,15 +10,14 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use layergraph_archive::codec::{DecodeOptions, decode};
-
 use crate::Result;
+use crate::same::is_same;
 use crate::workspace;
 
 /// What one archive may take.
@@ -197,31 +196,6 @@ fn go_through(command: &Path, archive: &Path) -> Result<Answer> {
         Ok(Answer::Accepted)
     } else {
         Ok(Answer::Failed("it comes out as another archive".to_owned()))
-    }
-}
-
-/// Returns whether a file is what an archive, perhaps packed, is when it is plain.
-fn is_same(archive: &Path, plain: &Path) -> Result<bool> {
-    let options = DecodeOptions {
-        memory: 1 << 30,
-        ..DecodeOptions::default()
-    };
-    let mut archive = decode(File::open(archive)?, &options)?;
-    let mut plain = BufReader::new(File::open(plain)?);
-    let mut buffer = vec![0; 128 << 10];
-    loop {
-        let count = archive.read(&mut buffer)?;
-        if count == 0 {
-            return Ok(plain.fill_buf()?.is_empty());
-        }
-        let mut other = vec![0; count];
-        match plain.read_exact(&mut other) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-            result => result?,
-        }
-        if other != buffer[..count] {
-            return Ok(false);
-        }
     }
 }
 

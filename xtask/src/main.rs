@@ -13,6 +13,7 @@ mod layers;
 mod manifests;
 mod race;
 mod requirements;
+mod same;
 mod source;
 mod test;
 mod tidy;

@@ -11,6 +11,7 @@ use crate::Result;
 use crate::demo::At;
 use crate::demo::screen::{Size, grouped, say, size};
 use crate::demo::shell::{STORE, Shell};
+use crate::same::is_same;
 
 /// A layer of the store, and what it has to be.
 #[derive(Debug)]
@@ -92,6 +93,10 @@ pub(crate) fn check_round_trip(shell: &mut Shell, layers: &[Layer]) -> Result {
         let exported = format!("exported-{number}.tar");
         let args = ["export-layer", layer.short(), "-o", &exported];
         run(shell, lines, "export a layer", &args, &exported)?;
+        if !is_same(&shell.path(&layer.file), &shell.path(&exported))? {
+            let name = &layer.name;
+            return Err(format!("{name} comes out as another layer than it went in").into());
+        }
         let args = ["unpack", &exported, APPLIED];
         run(shell, lines, "apply a layer", &args, &exported)?;
         let applied = Listing::of(shell, APPLIED)?;
@@ -114,7 +119,7 @@ pub(crate) fn check_round_trip(shell: &mut Shell, layers: &[Layer]) -> Result {
         let objects = grouped(applied.objects());
         let name = &layer.name;
         shell.verify(&format!(
-            "{name}: all {objects} objects equal the store's {also}"
+            "{name}: to the byte what went in; all {objects} objects equal the store's {also}"
         ));
         fs::remove_file(shell.path(&exported))?;
     }

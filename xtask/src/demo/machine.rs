@@ -56,7 +56,7 @@ pub(crate) fn run(shell: &mut Shell) -> Result {
     read_through_mount(shell)?;
     shell.screen.step(
         "Exported and applied again",
-        "Each layer, exported and applied on its parent's tree, has to make its own tree exactly: \
+        "Each layer has to come out byte for byte, and, applied on its parent's tree, to make its own tree exactly: \
          content, modes, owners, times in nanoseconds, attributes, hard links.",
     );
     check_round_trip(shell, &layers)?;

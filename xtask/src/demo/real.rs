@@ -29,7 +29,7 @@ pub(crate) fn run(shell: &mut Shell, path: &Path) -> Result {
     look(shell, &layers)?;
     shell.screen.step(
         "Exported and applied again",
-        "Each layer, exported and applied on its parent's tree, has to make its own tree exactly, \
+        "Each layer has to come out byte for byte, and, applied on its parent's tree, to make its own tree exactly, \
          and so have the layers as they came.",
     );
     check_round_trip(shell, &layers)?;
