@@ -39,6 +39,9 @@ enum Amount {
 
 /// Runs one target, or all of them one after the other.
 pub(crate) fn run(args: &[&str]) -> Result {
+    if let ["--archives", number] = args {
+        return check_status(&mut properties(&["--archives", number]));
+    }
     let options = parse(args)?;
     let place = workspace::metadata()?.target_directory.join("fuzz");
     let place = place.as_std_path();

@@ -37,6 +37,7 @@ usage: cargo xtask TASK
   fuzz [TARGET] [--stable] [--runs N | --seconds N]
                              fuzzes one property or each, a minute long unless told otherwise;
                              --stable does without cargo-fuzz
+  fuzz --archives N          takes as many random archives apart and puts them together again
   fuzz TARGET [--stable] FILE…
                              runs inputs that were found
   ci                         everything that must hold before a change lands

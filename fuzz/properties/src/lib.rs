@@ -42,7 +42,8 @@ pub use inputs::inputs;
 pub use pax::pax;
 pub use random::Random;
 pub use recipes::{
-    random_archive, recipe_any, recipe_of_tree, recipe_round_trip, split_and_assemble,
+    random_archive, random_archives, recipe_any, recipe_of_tree, recipe_round_trip,
+    split_and_assemble,
 };
 pub use tar_reader::tar_reader;
 pub use unpacking::{unpack_hostile, unpack_model};

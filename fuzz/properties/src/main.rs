@@ -11,12 +11,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime};
 use std::{env, fs, panic};
 
-use layergraph_properties::{PROPERTIES, Property, inputs, property};
+use layergraph_properties::{PROPERTIES, Property, inputs, property, random_archives};
 
 const USAGE: &str = "\
 usage: layergraph-properties NAME [--runs N | --seconds N] [--seed N]
        layergraph-properties NAME FILE…
        layergraph-properties --seeds NAME DIR
+       layergraph-properties --archives N
        layergraph-properties --list";
 
 fn main() -> ExitCode {
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
             }
             Ok(())
         }
+        ["--archives", number] => run_archives(number),
         ["--seeds", name, directory] => named(name).and_then(|it| write_seeds(it, directory)),
         [name, options @ ..] => named(name).and_then(|it| run(it, options)),
         [] => Err(USAGE.into()),
@@ -44,6 +46,20 @@ fn main() -> ExitCode {
 
 fn named(name: &str) -> Result<&'static Property, Box<dyn Error>> {
     property(name).ok_or_else(|| format!("there is no property {name}\n{USAGE}").into())
+}
+
+/// Takes so many archives of random make apart and puts them together again.
+fn run_archives(number: &str) -> Result<(), Box<dyn Error>> {
+    let number = number.parse().map_err(|_| USAGE)?;
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+    let seed = since_1970.as_secs();
+    let start = Instant::now();
+    let refused = random_archives(seed, number);
+    let seconds = start.elapsed().as_secs_f64();
+    println!(
+        "{number} archives of seed {seed} came out identical in {seconds:.1} s, {refused} were refused"
+    );
+    Ok(())
 }
 
 /// Writes the seeds of a property for a fuzzer to begin with.

@@ -233,3 +233,28 @@ pub fn random_archive(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     }
     archive
 }
+
+/// Takes archives of random make apart and puts them together again, until the reader has accepted
+/// so many. Returns how many it has refused.
+///
+/// # Panics
+///
+/// Panics if another one comes out, or if most are refused.
+pub fn random_archives(seed: u64, wanted: u64) -> u64 {
+    let seeds = crate::property("tar_reader").map(|property| (property.seeds)());
+    let seeds = seeds.expect("there is one of this name");
+    let mut random = Random::new(seed);
+    let (mut accepted, mut refused) = (0, 0);
+    while accepted < wanted {
+        if split_and_assemble(&random_archive(&seeds, &mut random)) {
+            accepted += 1;
+        } else {
+            refused += 1;
+        }
+        assert!(
+            refused < 2 * wanted,
+            "{accepted} accepted, {refused} refused"
+        );
+    }
+    refused
+}
