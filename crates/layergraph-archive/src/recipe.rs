@@ -53,17 +53,17 @@
 mod split;
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
 
-use layergraph_fs::{Dir, FileKind, FsError, NewFile, RenameMode, Staging};
+use layergraph_fs::{Dir, FileKind, FsError, NewFile, RenameMode, Staging, effective_user};
 pub use layergraph_tar::recipe::{AssembleError, Assembled, RecipeError};
 
 pub use self::split::{Split, split};
 use layergraph_tar::recipe::{Assembly, FileEntry, Recipe, RecipeWriter};
 use layergraph_tar::{Kind, Limits as TarLimits, Member, Reader, TarError};
 
+use crate::Ownership;
 use crate::unpack::{
     EntryName, Limits, Overwritten, UnpackError, UnpackOptions, Unpacked, Unpacker,
 };
@@ -97,7 +97,13 @@ pub fn unpack_with_recipe(
 ) -> Result<Unpacked, UnpackError> {
     let NewRecipe { home, name } = recipe;
     let mut unpacker = Unpacker::new(into, options)?;
-    unpacker.overwritten = Some(Overwritten::new(home)?);
+    let overwritten = Overwritten::new(home)?;
+    let is_closed_out = options.ownership == Ownership::Preserve && effective_user() != 0;
+    unpacker.overwritten = Some(if is_closed_out {
+        overwritten.closed_out()
+    } else {
+        overwritten
+    });
     let writer = RecipeWriter::new(home.create_file(name, MODE)?);
     if let Some(writer) = unpacker.run(tar, Some(writer))? {
         finish(writer)?;
@@ -129,9 +135,9 @@ fn complete(
     let recipe = Recipe::new(home.open_file(name)?).map_err(|error| unreadable(error.into()))?;
     let archive = Assembly::new(recipe, |file: &FileEntry| {
         if let Some(kept) = overwritten.open(file.offset).map_err(other)? {
-            return Ok(kept);
+            return Ok(Box::new(kept) as Box<dyn Read>);
         }
-        contents.open(&file.name, overwritten.real_directory(file.offset))
+        contents.open(file, overwritten.real_directory(file.offset))
     });
     let staging = Staging::new(home)?;
     let whole = RecipeWriter::new(staging.dir().create_file(name, MODE)?);
@@ -142,7 +148,7 @@ fn complete(
     };
     let mut archive = Reader::with(archive, whole, TarLimits::default());
     while let Some(member) = archive.next_member().map_err(failed)? {
-        if is_in_recipe(&member) || overwritten.has(member.data_position) {
+        if overwritten.is_in_recipe(&member) || overwritten.has(member.data_position) {
             archive.tap_mut().keep_content();
         }
     }
@@ -183,7 +189,7 @@ pub fn assemble(
 ) -> Result<Assembled, AssembleError> {
     let mut contents = Contents::new(tree);
     let recipe = Recipe::new(recipe)?;
-    let open = |file: &FileEntry| contents.open(&file.name, None);
+    let open = |file: &FileEntry| contents.open(file, None);
     layergraph_tar::recipe::assemble(recipe, open, out)
 }
 
@@ -202,8 +208,12 @@ impl<'a> Contents<'a> {
     }
 
     /// Opens the file of this name, or in another directory than the name says.
-    fn open(&mut self, name: &[u8], real_directory: Option<&[u8]>) -> io::Result<File> {
-        let path = EntryName::read(name, &self.limits).map_err(io::Error::other)?;
+    fn open(
+        &mut self,
+        file: &FileEntry,
+        real_directory: Option<&[u8]>,
+    ) -> io::Result<Box<dyn Read>> {
+        let path = EntryName::read(&file.name, &self.limits).map_err(io::Error::other)?;
         let EntryName::Object { directory, name } = path else {
             return Err(io::Error::other("no file has such a name"));
         };
@@ -214,10 +224,13 @@ impl<'a> Contents<'a> {
             let none = "there is no such file in the tree";
             return Err(io::Error::new(io::ErrorKind::NotFound, none));
         };
-        if entry.metadata().kind != FileKind::File {
-            return Err(io::Error::other("it is not a regular file"));
+        match entry.metadata().kind {
+            FileKind::File if entry.metadata().size == 0 => Err(io::Error::other("it is empty")),
+            FileKind::File => Ok(Box::new(dir.open_file(&entry).map_err(other)?)),
+            // Go's tar-split has entries for what is no file and states a size all the same.
+            _ if file.checksum == 0 => Ok(Box::new(io::empty())),
+            _ => Err(io::Error::other("it is not a regular file")),
         }
-        dir.open_file(&entry).map_err(other)
     }
 }
 

@@ -35,7 +35,6 @@ pub use self::limits::Limits;
 pub(crate) use self::name::{EntryName, WHITEOUT_PREFIX};
 pub(crate) use self::overwritten::Overwritten;
 use crate::Ownership;
-use crate::recipe::is_in_recipe;
 
 /// How a layer is unpacked.
 #[derive(Debug, Clone, Default)]
@@ -178,7 +177,7 @@ impl<'a> Unpacker<'a> {
         let finished = archive.finish()?;
         self.forget();
         if let Some(overwritten) = &mut self.overwritten {
-            overwritten.settle(&mut self.root)?;
+            overwritten.settle(&mut self.root, self.options.limits.steps)?;
         }
         Ok(finished.tap)
     }
@@ -186,8 +185,9 @@ impl<'a> Unpacker<'a> {
     fn members(&mut self, archive: &mut Archive<'_>) -> Result<(), UnpackError> {
         while let Some(member) = archive.next_member()? {
             self.count(&member)?;
-            if let Some(recipe) = archive.tap_mut()
-                && is_in_recipe(&member)
+            let is_in_recipe = |all: &Overwritten| all.is_in_recipe(&member);
+            if self.overwritten.as_ref().is_some_and(is_in_recipe)
+                && let Some(recipe) = archive.tap_mut()
             {
                 recipe.keep_content();
             }
@@ -273,15 +273,40 @@ impl<'a> Unpacker<'a> {
         let file_name = OsStr::from_bytes(name);
         match member.kind {
             _ if is_directory(member) => self.directory(member, &parent, file_name),
-            Kind::File => self
-                .file(member, &parent, file_name, archive)
-                .and_then(|()| self.note_content(member, &parent, directory)),
+            Kind::File => {
+                let is_kept = self.keep_detour(&parent, directory, archive);
+                let mut made = self.file(member, &parent, file_name, archive);
+                if made.is_ok() && !is_kept {
+                    made = self.note_content(member, &parent, directory);
+                }
+                made
+            }
             Kind::HardLink => self.hard_link(member, &parent, file_name),
             Kind::Symlink => self.symlink(member, &parent, file_name),
             _ => self.node(member, &parent, file_name),
         }
         .map_err(|error| error.about(member))?;
         self.directories.insert_object(parent.id, name)
+    }
+
+    /// Puts the content of a file into the recipe that is about to be made in a directory reached
+    /// by links, if there are too many of them to be noted. Returns whether that is so.
+    fn keep_detour(
+        &mut self,
+        parent: &Parent,
+        directory: &[u8],
+        archive: &mut Archive<'_>,
+    ) -> bool {
+        let Some(overwritten) = &mut self.overwritten else {
+            return false;
+        };
+        let real = path_below(self.root.dir().path(), &parent.dir, OsStr::new(""));
+        let is_kept = overwritten.has_no_room() && real != directory;
+        if is_kept && let Some(recipe) = archive.tap_mut() {
+            overwritten.passed_by();
+            recipe.keep_content();
+        }
+        is_kept
     }
 
     /// Notes where the content of the file is that was just made, if that is of use to a recipe.
@@ -291,10 +316,11 @@ impl<'a> Unpacker<'a> {
         parent: &Parent,
         directory: &[u8],
     ) -> Result<(), UnpackError> {
-        // Of a sparse member the recipe has the content.
+        // Of a sparse member, and of what cannot be read, the recipe has the content.
         if member.stored_size > 0
             && member.sparse.is_none()
             && let Some(overwritten) = &mut self.overwritten
+            && !overwritten.is_in_recipe(member)
             && let Some(last) = &self.last_file
         {
             let real = path_below(self.root.dir().path(), &parent.dir, OsStr::new(""));

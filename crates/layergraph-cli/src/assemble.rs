@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::args;
 use crate::console::Console;
 use crate::output::{Metered, Output, output_file, print_json};
-use crate::place::open_dir;
+use crate::place::{open_dir, refuse_same};
 use crate::report::{Failure, Why};
 use crate::unpack::open_layer;
 
@@ -35,6 +35,9 @@ pub(crate) fn run(args: &args::Assemble, json: bool, console: &Console) -> Resul
 fn attempt(args: &args::Assemble, json: bool, console: &Console) -> Result<(), Why> {
     let file = output_file(args.output.as_deref(), json)?;
     let recipe = open_layer(&args.recipe)?;
+    if let Some(file) = file {
+        refuse_same(file, &recipe)?;
+    }
     let tree = View::new(open_dir(&args.dir)?);
     let trees: [&Path; 1] = [&args.dir];
     let mut output = Output::open(file, &trees, console)?;

@@ -1,7 +1,7 @@
 //! Places that arguments name: a name in a directory, where something is to appear or be replaced.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -85,6 +85,19 @@ pub(crate) fn open_dir(path: &Path) -> Result<Dir, Why> {
 /// Makes an error of a call on an argument.
 pub(crate) fn argument(call: &'static str, path: &Path, error: io::Error) -> Why {
     Why::Argument(FsError::new(call, path, error))
+}
+
+/// Refuses to replace a file by something that is made of it.
+pub(crate) fn refuse_same(file: &Path, input: &File) -> Result<(), Why> {
+    let id = |found: fs::Metadata| found.is_file().then(|| (found.dev(), found.ino()));
+    let input = input.metadata().ok().and_then(id);
+    let file = fs::metadata(file).ok().and_then(id);
+    if file.is_some() && file == input {
+        return Err(Why::Usage(
+            "the result would take the place of what it is made of",
+        ));
+    }
+    Ok(())
 }
 
 /// Returns the one of `trees` that a directory is in, or is.

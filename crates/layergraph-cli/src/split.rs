@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Seek};
+use std::io::{self, Seek, SeekFrom};
 use std::path::Path;
 
 use layergraph::archive::codec::decode;
@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::args;
 use crate::console::Console;
 use crate::output::{Output, output_file, print_json};
-use crate::place::{Place, open_dir};
+use crate::place::{Place, open_dir, refuse_same};
 use crate::report::{Failure, Why};
 use crate::unpack::{DECODING, is_stdin, not_applied, open_layer, within_memory};
 
@@ -44,6 +44,9 @@ pub(crate) fn run(args: &args::Split, json: bool, console: &Console) -> Result<(
 fn attempt(args: &args::Split, json: bool, console: &Console) -> Result<(), Why> {
     let file = output_file(args.output.as_deref(), json)?;
     let layer = open_layer(&args.layer)?;
+    if let Some(file) = file {
+        refuse_same(file, &layer)?;
+    }
     let mut output = Output::open(file, &[], console)?;
     let staging = Staging::new(&home(file)?)?;
     let entries = make(layer, staging.dir())?;
@@ -78,6 +81,8 @@ fn home(file: Option<&Path>) -> Result<Dir, Why> {
 fn make(mut layer: File, home: &Dir) -> Result<u64, Why> {
     let name = OsStr::new(RECIPE);
     if layer.metadata().map_err(Why::Layer)?.is_file() {
+        // Who opened stdin may have read of it before.
+        let start = layer.stream_position().map_err(Why::Layer)?;
         let mut recipe = home.create_file(name, 0o600)?;
         let mut plain = decode(&layer, &DECODING).map_err(Why::Layer)?;
         let split = split(&mut plain, &mut recipe).map_err(Why::Split)?;
@@ -86,7 +91,7 @@ fn make(mut layer: File, home: &Dir) -> Result<u64, Why> {
             return Ok(split.entries);
         }
         home.remove_file(name)?;
-        layer.rewind().map_err(Why::Layer)?;
+        layer.seek(SeekFrom::Start(start)).map_err(Why::Layer)?;
     }
     let tree = OsStr::new(TREE);
     home.make_dir(tree, 0o700)?;

@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::args;
 use crate::console::{Console, count};
 use crate::output::print_json;
-use crate::place::{Place, argument, open_dir, tree_around};
+use crate::place::{Place, argument, open_dir, refuse_same, tree_around};
 use crate::report::{Failure, Why};
 use crate::status::Status;
 
@@ -53,6 +53,9 @@ fn attempt(
     let mut layer = open_layer(&args.layer)?;
     let way = way(args, console)?;
     let recipe = args.recipe.as_deref();
+    if let Some(file) = recipe {
+        refuse_same(file, &layer)?;
+    }
     let recipe = recipe.map(|file| RecipeFile::new(file, &args.dir, console));
     let recipe = recipe.transpose()?;
     let place = recipe.as_ref().map(RecipeFile::place);

@@ -250,6 +250,8 @@ impl Graph {
         let mut options = ApplyOptions::default();
         options.unpack.ownership = self.driver.ownership();
         options.unpack.limits = self.options.limits.clone();
+        // Who has sent a layer that is refused may not end, and then nobody waits for him.
+        options.single_thread = true;
         let recipe = NewRecipe {
             home,
             name: OsStr::new(files::RECIPE),

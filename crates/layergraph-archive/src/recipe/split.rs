@@ -1,7 +1,7 @@
 //! Recipes of layers that are not unpacked.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 use std::io::{Read, Write};
 
 use layergraph_tar::recipe::RecipeWriter;
@@ -21,7 +21,8 @@ pub struct Split {
     pub size: u64,
     /// The first entry, made printable, for which it takes an unpacking to tell whether the tree
     /// has all contents under their names in the end: its name was that of an object before, or on
-    /// the way to it is one that is no directory. The recipe may then not be enough.
+    /// the way to it is one that is no directory, or it is deeper or later than is remembered. The
+    /// recipe may then not be enough.
     pub doubtful: Option<String>,
 }
 
@@ -36,7 +37,7 @@ pub struct Split {
 /// [`unpack`](crate::unpack()) would refuse is no error.
 pub fn split(tar: &mut dyn Read, out: &mut dyn Write) -> Result<Split, TarError> {
     let mut archive = Reader::with(tar, RecipeWriter::new(out), TarLimits::default());
-    let mut names = Names::default();
+    let mut names = Names::new();
     let mut entries = 0;
     let mut doubtful = None;
     while let Some(member) = archive.next_member()? {
@@ -63,8 +64,10 @@ pub fn split(tar: &mut dyn Read, out: &mut dyn Write) -> Result<Split, TarError>
     })
 }
 
+/// How many names are remembered, of 8 bytes each; of a layer with more nothing is certain.
+const MOST_NAMES: usize = 4 << 20;
+
 /// The names that a layer has given objects so far, each as a hash.
-#[derive(Default)]
 struct Names {
     directories: HashSet<u64>,
     others: HashSet<u64>,
@@ -72,9 +75,22 @@ struct Names {
     keys: RandomState,
     /// The directory of the last entry: those above it are known.
     here: Option<Vec<u8>>,
+    /// What has hashed its path, each name with a slash behind it.
+    hasher: DefaultHasher,
 }
 
 impl Names {
+    fn new() -> Names {
+        let keys = RandomState::new();
+        Names {
+            directories: HashSet::new(),
+            others: HashSet::new(),
+            hasher: keys.build_hasher(),
+            keys,
+            here: None,
+        }
+    }
+
     /// Adds the name of an entry. Returns whether it is certain that each content will be under its
     /// name, as far as this entry goes.
     fn add(&mut self, member: &Member) -> bool {
@@ -84,29 +100,38 @@ impl Names {
         else {
             return true;
         };
-        let mut path = directory;
-        if self.here.as_ref() != Some(&path) {
-            let slashes = path.iter().enumerate();
-            let ends = slashes.filter_map(|(at, &byte)| (byte == b'/').then_some(at));
-            for end in ends.chain([path.len()]).filter(|end| *end > 0) {
-                let above = self.keys.hash_one(&path[..end]);
+        let depth = directory.split(|&byte| byte == b'/').count();
+        let count = self.directories.len() + self.others.len();
+        if depth > Limits::default().depth || count > MOST_NAMES {
+            return false;
+        }
+        if self.here.as_ref() != Some(&directory) {
+            self.hasher = self.keys.build_hasher();
+            let components = directory.split(|&byte| byte == b'/');
+            for component in components.filter(|component| !component.is_empty()) {
+                let above = self.enter(component);
                 if self.others.contains(&above) {
                     return false;
                 }
                 self.directories.insert(above);
             }
-            self.here = Some(path.clone());
+            self.here = Some(directory);
         }
-        if !path.is_empty() {
-            path.push(b'/');
-        }
-        path.extend(name);
-        let name = self.keys.hash_one(&path[..]);
+        let here = self.hasher.clone();
+        let name = self.enter(&name);
+        self.hasher = here;
         if is_directory(member) {
             self.directories.insert(name);
             !self.others.contains(&name)
         } else {
             self.others.insert(name) && !self.directories.contains(&name)
         }
+    }
+
+    /// Goes on with the hash of a path, and returns it.
+    fn enter(&mut self, name: &[u8]) -> u64 {
+        self.hasher.write(name);
+        self.hasher.write_u8(b'/');
+        self.hasher.finish()
     }
 }

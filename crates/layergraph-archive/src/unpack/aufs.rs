@@ -82,6 +82,10 @@ impl Unpacker<'_> {
                 .find(name)?
                 .is_some_and(|found| found.kind == FileKind::Directory)
             {
+                // A link may have led an entry there.
+                if let Some(overwritten) = &mut self.overwritten {
+                    overwritten.keep_tree(&top, name)?;
+                }
                 layergraph_fs::remove_tree(&top, name)?;
             }
             self.forget();

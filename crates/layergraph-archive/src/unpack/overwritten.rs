@@ -12,11 +12,16 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 
 use layergraph_fs::{Dir, FileKind, FsError, Metadata, RenameMode, Root, Staging, Trail};
+use layergraph_tar::Member;
+use layergraph_tar::recipe::{RecipeError, RecipeLimits};
 
+use super::UnpackError;
 use super::directories::ObjectId;
 use super::object::not_made;
+use crate::recipe::is_in_recipe;
 
 /// The contents of a layer that its tree alone does not give back by their names.
 pub(crate) struct Overwritten {
@@ -27,20 +32,35 @@ pub(crate) struct Overwritten {
     kept_offsets: BTreeSet<u64>,
     /// Where in the archive the content begins of each file that the layer has made.
     offsets: HashMap<ObjectId, u64>,
-    /// The directories that were reached by links, in the order of the archive.
+    /// The directories that were reached by links: the path as entries have it, and where it is.
+    ways: Vec<Way>,
+    /// Where each way is in the list.
+    known: HashMap<Way, usize>,
+    /// Which files went which way, in the order of the archive.
     detours: Vec<Detour>,
+    /// Whether the last file was the last one of the last detour.
+    is_in_detour: bool,
+    /// How many bytes of memory the ways and detours take.
+    detour_bytes: usize,
+    /// How many bytes were kept aside.
+    kept_bytes: u64,
+    /// Whether files that their owner may not read are closed to us.
+    is_closed_out: bool,
 }
 
-/// A directory that was reached by links, and a run of files that were made in it.
+/// A path, and where the directory is that links on it led to.
+type Way = (Vec<u8>, Vec<u8>);
+
+/// A run of files that were made one after the other in a directory that was reached by links.
 struct Detour {
-    /// Its path as the entries have it.
-    path: Vec<u8>,
-    /// Where it is.
-    real: Vec<u8>,
+    way: usize,
     /// Where in the archive the contents of the first and the last file begin.
     first: u64,
     last: u64,
 }
+
+/// How many bytes of memory detours may take; what would need more is put into the recipe at once.
+const DETOURS: usize = 8 << 20;
 
 impl Overwritten {
     /// Keeps contents in a private directory that is made in `home` when it is needed.
@@ -50,26 +70,68 @@ impl Overwritten {
             kept: None,
             kept_offsets: BTreeSet::new(),
             offsets: HashMap::new(),
+            ways: Vec::new(),
+            known: HashMap::new(),
             detours: Vec::new(),
+            is_in_detour: false,
+            detour_bytes: 0,
+            kept_bytes: 0,
+            is_closed_out: false,
         })
+    }
+
+    /// Says that files which their owner may not read cannot be read later.
+    pub(crate) fn closed_out(mut self) -> Overwritten {
+        self.is_closed_out = true;
+        self
+    }
+
+    /// Returns whether the content of a member is kept in the recipe whatever becomes of the tree.
+    pub(crate) fn is_in_recipe(&self, member: &Member) -> bool {
+        let is_closed = self.is_closed_out && member.mode & 0o400 == 0 && member.stored_size > 0;
+        is_closed || is_in_recipe(member)
+    }
+
+    /// Returns whether a file that is made in a directory reached by links is to be put into the
+    /// recipe at once, because there are too many of them to be noted.
+    pub(super) fn has_no_room(&self) -> bool {
+        self.detour_bytes > DETOURS
+    }
+
+    /// Ends a run of detours: the last file is in the recipe.
+    pub(super) fn passed_by(&mut self) {
+        self.is_in_detour = false;
     }
 
     /// Notes a file of the layer, whose content begins at `offset`. Its entry has the directory as
     /// `path`; it was made in the one at `real`.
     pub(super) fn made(&mut self, file: &Metadata, offset: u64, path: &[u8], real: Vec<u8>) {
         self.offsets.insert(ObjectId::from(file), offset);
+        let is_in_detour = std::mem::replace(&mut self.is_in_detour, path != real);
         if path == real {
             return;
         }
-        match self.detours.last_mut() {
-            Some(detour) if detour.path == path && detour.real == real => detour.last = offset,
-            _ => self.detours.push(Detour {
-                path: path.to_vec(),
-                real,
-                first: offset,
-                last: offset,
-            }),
+        let last = self.detours.last_mut().filter(|_| is_in_detour);
+        if let Some(last) = last
+            && self.ways[last.way].0 == path
+            && self.ways[last.way].1 == real
+        {
+            last.last = offset;
+            return;
         }
+        let way = (path.to_vec(), real);
+        let next = self.ways.len();
+        let way = *self.known.entry(way.clone()).or_insert_with(|| {
+            self.detour_bytes += 2 * (way.0.len() + way.1.len()) + 4 * size_of::<Way>();
+            self.ways.push(way);
+            next
+        });
+        self.detour_bytes += 2 * size_of::<Detour>();
+        self.detours.push(Detour {
+            way,
+            first: offset,
+            last: offset,
+        });
     }
 
     /// Returns whether a file has content of the layer that would be lost with it.
@@ -84,37 +146,47 @@ impl Overwritten {
         dir: &Dir,
         name: &OsStr,
         file: &Metadata,
-    ) -> Result<bool, FsError> {
+    ) -> Result<bool, UnpackError> {
         let Some(offset) = self.offsets.remove(&ObjectId::from(file)) else {
             return Ok(false);
         };
+        self.charge(file.size)?;
         let kept = match &self.kept {
             Some(kept) => kept,
             None => self.kept.insert(Staging::new(&self.home)?),
         };
         let (kept, to) = (kept.dir(), called(offset));
         let is_moved = file.links == 1 && moved(dir, name, kept, &to)?;
-        if !is_moved {
-            layergraph_fs::copy_tree(dir, name, kept, &to)?;
-        }
-        let found = kept.metadata(&to)?;
-        let is_it = if is_moved {
-            found.is_same_object(file)
+        if is_moved {
+            if !kept.metadata(&to)?.is_same_object(file) {
+                return Err(not_made(dir, name).into());
+            }
+            // Whatever the layer let others do with it, and its owner not.
+            kept.set_mode(&to, 0o600)?;
         } else {
-            found.kind == FileKind::File && found.size == file.size
-        };
-        if !is_it {
-            return Err(not_made(dir, name));
+            copy_content(dir, name, file, kept, &to)?;
         }
-        // Whatever the layer let others do with it, and its owner not.
-        kept.set_mode(&to, 0o600)?;
         self.kept_offsets.insert(offset);
         Ok(is_moved)
     }
 
+    /// Counts what is kept aside, all of which has to go into the recipe in Base64.
+    fn charge(&mut self, bytes: u64) -> Result<(), UnpackError> {
+        let limit = RecipeLimits::default().bytes;
+        self.kept_bytes = self.kept_bytes.saturating_add(bytes);
+        if self.kept_bytes / 3 <= limit / 4 {
+            return Ok(());
+        }
+        let error = RecipeError::Limit {
+            what: "bytes",
+            limit,
+        };
+        Err(UnpackError::Recipe(io::Error::other(error)))
+    }
+
     /// Keeps the contents of a directory that is about to be removed, as far as they are the
     /// layer's.
-    pub(super) fn keep_tree(&mut self, dir: &Dir, name: &OsStr) -> Result<(), FsError> {
+    pub(super) fn keep_tree(&mut self, dir: &Dir, name: &OsStr) -> Result<(), UnpackError> {
         if self.offsets.is_empty() {
             return Ok(());
         }
@@ -133,7 +205,7 @@ impl Overwritten {
     }
 
     /// Keeps the contents of the files in one directory, and returns the directories in it.
-    fn keep_files(&mut self, dir: &Dir) -> Result<Vec<OsString>, FsError> {
+    fn keep_files(&mut self, dir: &Dir) -> Result<Vec<OsString>, UnpackError> {
         let mut directories = Vec::new();
         let mut files = Vec::new();
         dir.each_entry(|name, _| {
@@ -153,17 +225,16 @@ impl Overwritten {
     }
 
     /// Looks once more for the directories that were reached by links, and forgets those that the
-    /// same paths still lead to.
-    pub(super) fn settle(&mut self, root: &mut Root) -> Result<(), FsError> {
-        let mut detours = std::mem::take(&mut self.detours);
-        let mut still_lead = Vec::with_capacity(detours.len());
-        for detour in &detours {
-            still_lead.push(detour.still_leads(root)?);
-        }
-        let mut still_lead = still_lead.into_iter();
-        detours.retain(|_| still_lead.next() == Some(false));
-        self.detours = detours;
+    /// same paths still lead to. After so many steps of the root it is not looked any more: what
+    /// was made in the others is put into the recipe.
+    pub(super) fn settle(&mut self, root: &mut Root, steps: u64) -> Result<(), FsError> {
+        self.known = HashMap::new();
         self.offsets = HashMap::new();
+        let mut still_lead = Vec::with_capacity(self.ways.len());
+        for way in &self.ways {
+            still_lead.push(root.steps() <= steps && leads(way, root)?);
+        }
+        self.detours.retain(|detour| !still_lead[detour.way]);
         Ok(())
     }
 
@@ -190,7 +261,8 @@ impl Overwritten {
     /// Returns where the directory is in which the content at `offset` was put, if its path does
     /// not say so.
     pub(crate) fn real_directory(&self, offset: u64) -> Option<&[u8]> {
-        self.detour(offset).map(|detour| &detour.real[..])
+        self.detour(offset)
+            .map(|detour| &self.ways[detour.way].1[..])
     }
 
     fn detour(&self, offset: u64) -> Option<&Detour> {
@@ -205,16 +277,38 @@ impl Overwritten {
     }
 }
 
-impl Detour {
-    fn still_leads(&self, root: &mut Root) -> Result<bool, FsError> {
-        match root.directory(&self.path) {
-            Ok(dir) => {
-                let real = dir.path().strip_prefix(root.dir().path());
-                Ok(real.is_ok_and(|real| real.as_os_str().as_bytes() == self.real))
-            }
-            Err(error) if error.leads_nowhere() => Ok(false),
-            Err(error) => Err(error),
+/// Returns whether a path still leads where it led.
+fn leads((path, real): &Way, root: &mut Root) -> Result<bool, FsError> {
+    use io::ErrorKind::{InvalidFilename, PermissionDenied};
+    match root.directory(path) {
+        Ok(dir) => {
+            let found = dir.path().strip_prefix(root.dir().path());
+            Ok(found.is_ok_and(|found| found.as_os_str().as_bytes() == real))
         }
+        Err(error) if error.leads_nowhere() => Ok(false),
+        // A link that a later entry made leads to a name that cannot be, or that is closed to us.
+        Err(error) if matches!(error.kind(), InvalidFilename | PermissionDenied) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Copies what is in a file, and nothing else of it: where it is kept may be another file system.
+fn copy_content(
+    dir: &Dir,
+    name: &OsStr,
+    file: &Metadata,
+    to: &Dir,
+    to_name: &OsStr,
+) -> Result<(), UnpackError> {
+    let mut from = dir.open_file(name)?;
+    let read = |error| FsError::new("read", dir.path().join(name), error);
+    let found = from.metadata().map_err(read)?;
+    let mut copy = to.create_file(to_name, 0o600)?;
+    let count = io::copy(&mut from, &mut copy).map_err(read)?;
+    if (found.dev(), found.ino()) == file.id() && count == file.size {
+        Ok(())
+    } else {
+        Err(not_made(dir, name).into())
     }
 }
 
@@ -264,4 +358,28 @@ fn moved(dir: &Dir, name: &OsStr, to: &Dir, to_name: &OsStr) -> Result<bool, FsE
 /// Returns what a content is called that is kept.
 fn called(offset: u64) -> OsString {
     offset.to_string().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn detours_take_memory_no_more_than_they_may() -> Result<(), Box<dyn std::error::Error>> {
+        let home = tempfile::tempdir()?;
+        let home = Dir::open(home.path())?;
+        let file = home.metadata_here()?;
+        let mut overwritten = Overwritten::new(&home)?;
+        let deep = [b'n'; 4000];
+        let mut count = 0;
+        while !overwritten.has_no_room() {
+            let path = if count % 2 == 0 { &b"l"[..] } else { b"m" };
+            overwritten.made(&file, count, path, deep.to_vec());
+            count += 1;
+        }
+        assert_eq!(overwritten.ways.len(), 2);
+        assert!((100_000..200_000).contains(&count), "{count}");
+        assert_eq!(overwritten.real_directory(7), Some(&deep[..]));
+        Ok(())
+    }
 }

@@ -1,7 +1,8 @@
 //! Finding objects of a view by their paths, as a process whose root is the view would.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 
 use layergraph_fs::{FileKind, FsError};
@@ -13,21 +14,34 @@ use super::{Entry, View, ViewDir};
 const MAX_LINKS: usize = 40;
 const MAX_COMPONENTS: usize = 4096;
 
+/// How many components all paths may have that lead through links, with those of the links: more
+/// than it takes to unpack any layer within the default limits.
+const MAX_STEPS: u64 = 100_000_000;
+
+/// How many directories stay open, as many as unpacking remembers.
+const CACHED: usize = 128;
+
 /// How many directories above the one at hand are held open for `..`.
 const HELD: usize = 16;
 
-/// Finds objects by paths, with the directory of the last path still open: paths that come one
-/// after the other are usually in one directory.
+/// Finds objects by paths, with the directories of the last paths still open: paths that come one
+/// after the other are usually in few directories.
 #[derive(Debug)]
 pub(crate) struct Finder<'a> {
     view: &'a View,
-    /// The path of the last directory, and the directory.
-    here: Option<(Vec<u8>, ViewDir<'a>)>,
+    /// The directories that paths led to last.
+    here: HashMap<Vec<u8>, ViewDir<'a>>,
+    /// How many components all paths had so far that led through links, with those of the links.
+    steps: u64,
 }
 
 impl<'a> Finder<'a> {
     pub(crate) fn new(view: &'a View) -> Finder<'a> {
-        Finder { view, here: None }
+        Finder {
+            view,
+            here: HashMap::new(),
+            steps: 0,
+        }
     }
 
     /// Looks for `name` in the directory at `path`, which may lead through links; they and `..`
@@ -37,14 +51,21 @@ impl<'a> Finder<'a> {
         path: &[u8],
         name: &OsStr,
     ) -> Result<Option<(&ViewDir<'a>, Entry)>, FsError> {
-        if self.here.as_ref().is_none_or(|(here, _)| here != path) {
-            self.here = None;
-            let Some(dir) = Walk::new(self.view)?.directory(path)? else {
+        if !self.here.contains_key(path) {
+            if self.steps > MAX_STEPS {
+                let error = io::Error::other("too many links on the way to the files");
+                return Err(FsError::new("openat", OsStr::from_bytes(path), error));
+            }
+            let Some(dir) = Walk::new(self.view)?.directory(path, &mut self.steps)? else {
                 return Ok(None);
             };
-            self.here = Some((path.to_vec(), dir));
+            // Emptying a full memory is simpler than choosing.
+            if self.here.len() >= CACHED {
+                self.here.clear();
+            }
+            self.here.insert(path.to_vec(), dir);
         }
-        let Some((_, dir)) = &self.here else {
+        let Some(dir) = self.here.get(path) else {
             return Ok(None);
         };
         Ok(dir.entry(name)?.map(|entry| (dir, entry)))
@@ -70,13 +91,10 @@ impl<'a> Walk<'a> {
     }
 
     /// Returns the directory that the path leads to; nothing if it leads to none.
-    fn directory(mut self, path: &[u8]) -> Result<Option<ViewDir<'a>>, FsError> {
+    fn directory(mut self, path: &[u8], steps: &mut u64) -> Result<Option<ViewDir<'a>>, FsError> {
         let mut next = components(path);
         let (mut links, mut count) = (0, next.len());
         while let Some(component) = next.pop() {
-            if component.is_empty() || component == b"." {
-                continue;
-            }
             if component == b".." {
                 if !self.leave()? {
                     return Ok(None);
@@ -97,6 +115,7 @@ impl<'a> Walk<'a> {
                     let more = components(target.as_bytes());
                     links += 1;
                     count += more.len();
+                    *steps += (more.len() + self.names.len()) as u64;
                     if links > MAX_LINKS || count > MAX_COMPONENTS {
                         return Ok(None);
                     }
@@ -147,10 +166,11 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Returns the components of a path, the last one first.
+/// Returns the components of a path that lead on, the last one first.
 fn components(path: &[u8]) -> Vec<Vec<u8>> {
     let components = path.rsplit(|&byte| byte == b'/');
-    components.map(<[u8]>::to_vec).collect()
+    let leading_on = components.filter(|component| !component.is_empty() && *component != b".");
+    leading_on.map(<[u8]>::to_vec).collect()
 }
 
 #[cfg(test)]

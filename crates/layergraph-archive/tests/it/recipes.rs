@@ -153,6 +153,25 @@ fn what_links_lead_elsewhere_in_the_end_is_in_the_recipe() -> Outcome {
             &["b/f"],
         ),
         (&[], &["a/", "l -> a", "l/f = 1", "l = 2"], &["l"]),
+        // What was made between two files that went that way did not.
+        (
+            &[],
+            &[
+                "a/", "e/", "l -> a", "l/f = 1", "g = 2", "l/h = 3", "l -> e",
+            ],
+            &["g"],
+        ),
+        // A name that cannot be.
+        (
+            &[],
+            &[
+                "a/",
+                "l -> a",
+                "l/f = 1",
+                &*Box::leak(format!("l -> {}", "n".repeat(300)).into()),
+            ],
+            &[],
+        ),
         (
             &["a/", "l -> a"],
             &["l/f = 1", "l/g = 2", "m = 3", ".wh.l"],
@@ -181,8 +200,25 @@ fn contents_that_make_no_file_of_their_name_are_in_the_recipe() -> Outcome {
         let split = check(&["f = below"], &layer(&[line, "g = 1"]))?;
         assert_eq!(split.names()?, ["g"], "{line}");
     }
+    // A link leads an entry to what goes in the end.
+    let lines = [
+        ".wh..wh.plnk/1 = 1",
+        "l -> .wh..wh.plnk",
+        "l/x = 22",
+        "l/1 = 333",
+    ];
+    check(&[], &layer(&lines))?;
     let lines = [".wh..wh.plnk/1.2 = kept", "f => .wh..wh.plnk/1.2"];
     assert!(check(&[], &layer(&lines))?.names()?.is_empty());
+    Ok(())
+}
+
+#[test]
+fn links_of_many_slashes_lead_as_far_as_they_did() -> Outcome {
+    let slashes = "/".repeat(2100);
+    let (l, m) = (format!("l -> {slashes}d"), format!("m -> {slashes}l"));
+    let dots = format!("n -> {}l", "./".repeat(1500));
+    check(&[], &layer(&["d/", &l, &m, &dots, "m/x = 1", "n/y = 2"]))?;
     Ok(())
 }
 
@@ -214,7 +250,8 @@ fn names_that_are_not_utf8_come_out() -> Outcome {
 #[test]
 fn the_first_file_that_is_missing_or_another_is_an_error_that_names_it() -> Outcome {
     let tar = layer(&["a = 1", "d/b = 2", "c = 3"]);
-    let changes: [(Change, &str); 5] = [
+    let changes: [(Change, &str); 6] = [
+        (|file| fs::write(file, ""), "cannot open the content of d/b"),
         (
             |file| fs::write(file, "3"),
             "the content of d/b has changed: its CRC-64 is ",

@@ -211,3 +211,40 @@ fn the_layer_is_not_put_into_the_tree_that_it_is_made_of() -> Result {
     assert!(!tree.join("again").exists());
     Ok(())
 }
+
+#[test]
+fn a_layer_on_stdin_begins_where_stdin_stands() -> Result {
+    let layer = Layer::new().file("f", "1").file("f", "22").finish();
+    let home = Home::new()?;
+    let mut bytes = vec![b'x'; 512];
+    bytes.extend_from_slice(&layer);
+    let file = home.file("behind.tar", &bytes)?;
+    let (recipe, tree) = (home.path("recipe"), home.path("tree"));
+    let tar = home.file("layer.tar", &layer)?;
+    say(&[&"unpack", &tar, &tree])?.done();
+    let script = r#"exec <"$1"; dd bs=512 count=1 of=/dev/null status=none; "$0" split - -o "$2""#;
+    shell(script, &[&file, &recipe])?.done();
+    assert!(say(&[&"assemble", &recipe, &tree])?.done().stdout == layer);
+    Ok(())
+}
+
+#[test]
+fn nothing_takes_the_place_of_what_it_is_made_of() -> Result {
+    let home = Home::new()?;
+    let layer = home.file("layer.tar", good_layer())?;
+    let (tree, recipe) = (home.dir("tree")?, home.path("recipe"));
+    say(&[&"split", &layer, &"-o", &recipe])?.done();
+    let kept = fs::read(&recipe)?;
+    for line in [
+        &[&"split" as crate::support::Arg<'_>, &layer, &"-o", &layer][..],
+        &[&"unpack", &layer, &tree, &"--recipe", &layer],
+        &[&"assemble", &recipe, &tree, &"-o", &recipe],
+    ] {
+        let said = say(line)?;
+        assert_eq!(said.status, Some(2), "{}", said.stderr);
+        let why = "the result would take the place of what it is made of";
+        assert!(said.stderr.contains(why), "{}", said.stderr);
+    }
+    assert!(fs::read(&layer)? == good_layer() && fs::read(&recipe)? == kept);
+    Ok(())
+}
