@@ -33,7 +33,7 @@ fn recipe_of(store: &Store, id: &NodeId) -> std::path::PathBuf {
 #[test]
 fn a_layer_comes_out_as_it_went_in_byte_for_byte() -> Result {
     let store = Store::new()?;
-    let mut tar = layer(&["d/f = 1", "d/f = the same name", "g"]);
+    let mut tar = layer(&["d/", "d/f = 1", "d/f = the same name", "g"]);
     tar.extend_from_slice(b"and what follows the end");
     let node = registered(&store, 1, &tar)?;
     let (again, exported) = export(&store, &node)?;
@@ -64,19 +64,17 @@ fn a_node_without_a_recipe_has_its_changes_packed() -> Result {
 
     let empty = store.open().register(&image(&id(2), None), None)?;
     assert!(!recipe_of(&store, &id(2)).exists());
-    let (packed, exported) = export(&store, &empty)?;
-    // The end marker.
-    assert_eq!((packed.len(), exported.exact), (1024, false));
+    assert!(!export(&store, &empty)?.1.exact);
     Ok(())
 }
 
 #[test]
 fn a_recipe_that_docker_left_is_assembled() -> Result {
     let store = Store::new()?;
-    let tar = layer(&["f = 1", "d/g = 22"]);
+    let tar = layer(&["f = 1", "d/", "d/g = 22"]);
     let node = registered(&store, 1, &tar)?;
     // In an order that no packing has, so that it can only come of the recipe.
-    let other = layer(&["d/g = 22", "f = 1"]);
+    let other = layer(&["d/", "d/g = 22", "f = 1"]);
     let tap = RecipeWriter::new(Vec::new());
     let reader = Reader::with(&other[..], tap, Limits::default());
     let recipe = reader.finish()?.tap.finish()?;
@@ -88,7 +86,7 @@ fn a_recipe_that_docker_left_is_assembled() -> Result {
 #[test]
 fn r54_a_tree_that_does_not_hold_what_it_did_is_damage_and_names_the_file() -> Result {
     let store = Store::new()?;
-    let tar = layer(&["f = 1", "d/g = 22"]);
+    let tar = layer(&["f = 1", "d/", "d/g = 22"]);
     let node = registered(&store, 1, &tar)?;
     let file = store.tree(&node.id()).join("d/g");
     let check = |expected: &str| -> Result {
