@@ -58,11 +58,10 @@ use std::os::unix::ffi::OsStrExt;
 
 use layergraph_fs::{Dir, FileKind, FsError, NewFile, RenameMode, Staging, effective_user};
 pub use layergraph_tar::recipe::{AssembleError, Assembled, RecipeError};
-
-pub use self::split::{Split, split};
-use layergraph_tar::recipe::{Assembly, FileEntry, Recipe, RecipeWriter};
+use layergraph_tar::recipe::{Assembly, Entry, FileEntry, Recipe, RecipeWriter};
 use layergraph_tar::{Kind, Limits as TarLimits, Member, Reader, TarError};
 
+pub use self::split::{Split, split};
 use crate::Ownership;
 use crate::unpack::{
     EntryName, Limits, Overwritten, UnpackError, UnpackOptions, Unpacked, Unpacker,
@@ -97,13 +96,8 @@ pub fn unpack_with_recipe(
 ) -> Result<Unpacked, UnpackError> {
     let NewRecipe { home, name } = recipe;
     let mut unpacker = Unpacker::new(into, options)?;
-    let overwritten = Overwritten::new(home)?;
     let is_closed_out = options.ownership == Ownership::Preserve && effective_user() != 0;
-    unpacker.overwritten = Some(if is_closed_out {
-        overwritten.closed_out()
-    } else {
-        overwritten
-    });
+    unpacker.overwritten = Some(Overwritten::new(home, is_closed_out)?);
     let writer = RecipeWriter::new(home.create_file(name, MODE)?);
     if let Some(writer) = unpacker.run(tar, Some(writer))? {
         finish(writer)?;
@@ -129,10 +123,15 @@ fn complete(
     recipe: NewRecipe<'_>,
 ) -> Result<(), UnpackError> {
     let NewRecipe { home, name } = recipe;
-    let unreadable = |error: AssembleError| UnpackError::Recipe(io::Error::other(error));
+    let unreadable = |error: RecipeError| UnpackError::Recipe(io::Error::other(error));
     let tree = View::new(tree.try_clone()?);
     let mut contents = Contents::new(&tree);
-    let recipe = Recipe::new(home.open_file(name)?).map_err(|error| unreadable(error.into()))?;
+    let read = || Recipe::new(home.open_file(name)?).map_err(unreadable);
+    let mut files = Files {
+        recipe: read()?,
+        last: None,
+    };
+    let recipe = read()?;
     let archive = Assembly::new(recipe, |file: &FileEntry| {
         if let Some(kept) = overwritten.open(file.offset).map_err(other)? {
             return Ok(Box::new(kept) as Box<dyn Read>);
@@ -148,7 +147,10 @@ fn complete(
     };
     let mut archive = Reader::with(archive, whole, TarLimits::default());
     while let Some(member) = archive.next_member().map_err(failed)? {
-        if overwritten.is_in_recipe(&member) || overwritten.has(member.data_position) {
+        // What is in the recipe already stays there.
+        let offset = member.data_position;
+        let is_kept = overwritten.has(offset) || !files.has(offset).map_err(unreadable)?;
+        if member.stored_size > 0 && is_kept {
             archive.tap_mut().keep_content();
         }
     }
@@ -159,16 +161,35 @@ fn complete(
     Ok(staging.discard()?)
 }
 
-/// Returns whether the content of a member is kept in the recipe whatever becomes of the tree,
-/// because it makes no file of its name.
-pub(crate) fn is_in_recipe(member: &Member) -> bool {
-    let limits = Limits::none();
-    let is_of_its_name = member.kind == Kind::File
-        && matches!(
-            EntryName::read(&member.path, &limits),
+/// The contents that are not in a recipe itself, in their order.
+struct Files<R> {
+    recipe: Recipe<R>,
+    /// Where the last one that was read begins in the archive.
+    last: Option<u64>,
+}
+
+impl<R: Read> Files<R> {
+    /// Returns whether the content at `offset` is one of them. The offsets that are asked for grow.
+    fn has(&mut self, offset: u64) -> Result<bool, RecipeError> {
+        while self.last.is_none_or(|last| last < offset) {
+            match self.recipe.next().transpose()? {
+                Some(Entry::File(file)) => self.last = Some(file.offset),
+                Some(_) => {}
+                None => return Ok(false),
+            }
+        }
+        Ok(self.last == Some(offset))
+    }
+}
+
+/// Returns whether a member makes no file of its name. What is in it is in the recipe then, whatever
+/// becomes of the tree.
+pub(crate) fn makes_no_file(member: &Member) -> bool {
+    member.kind != Kind::File
+        || !matches!(
+            EntryName::read(&member.path, &Limits::none()),
             Ok(EntryName::Object { .. })
-        );
-    member.stored_size > 0 && !is_of_its_name
+        )
 }
 
 /// Writes the layer that `recipe` was made of, with the contents of the files in `tree`.

@@ -34,6 +34,7 @@ pub use self::error::UnpackError;
 pub use self::limits::Limits;
 pub(crate) use self::name::{EntryName, WHITEOUT_PREFIX};
 pub(crate) use self::overwritten::Overwritten;
+use self::overwritten::Way;
 use crate::Ownership;
 
 /// How a layer is unpacked.
@@ -138,6 +139,8 @@ struct Parent {
     id: ObjectId,
     /// Whether new objects in it get an access control list from it (`acl(5)`).
     bequeaths: bool,
+    /// How links led to it, where there is to be a recipe.
+    way: Option<Arc<Way>>,
 }
 
 type Archive<'a> = Reader<&'a mut dyn Read, Option<RecipeWriter<NewFile>>>;
@@ -185,8 +188,8 @@ impl<'a> Unpacker<'a> {
     fn members(&mut self, archive: &mut Archive<'_>) -> Result<(), UnpackError> {
         while let Some(member) = archive.next_member()? {
             self.count(&member)?;
-            let is_in_recipe = |all: &Overwritten| all.is_in_recipe(&member);
-            if self.overwritten.as_ref().is_some_and(is_in_recipe)
+            if let Some(overwritten) = &mut self.overwritten
+                && overwritten.begin(&member)
                 && let Some(recipe) = archive.tap_mut()
             {
                 recipe.keep_content();
@@ -273,60 +276,13 @@ impl<'a> Unpacker<'a> {
         let file_name = OsStr::from_bytes(name);
         match member.kind {
             _ if is_directory(member) => self.directory(member, &parent, file_name),
-            Kind::File => {
-                let is_kept = self.keep_detour(&parent, directory, archive);
-                let mut made = self.file(member, &parent, file_name, archive);
-                if made.is_ok() && !is_kept {
-                    made = self.note_content(member, &parent, directory);
-                }
-                made
-            }
+            Kind::File => self.file(member, &parent, file_name, archive),
             Kind::HardLink => self.hard_link(member, &parent, file_name),
             Kind::Symlink => self.symlink(member, &parent, file_name),
             _ => self.node(member, &parent, file_name),
         }
         .map_err(|error| error.about(member))?;
         self.directories.insert_object(parent.id, name)
-    }
-
-    /// Puts the content of a file into the recipe that is about to be made in a directory reached
-    /// by links, if there are too many of them to be noted. Returns whether that is so.
-    fn keep_detour(
-        &mut self,
-        parent: &Parent,
-        directory: &[u8],
-        archive: &mut Archive<'_>,
-    ) -> bool {
-        let Some(overwritten) = &mut self.overwritten else {
-            return false;
-        };
-        let real = path_below(self.root.dir().path(), &parent.dir, OsStr::new(""));
-        let is_kept = overwritten.has_no_room() && real != directory;
-        if is_kept && let Some(recipe) = archive.tap_mut() {
-            overwritten.passed_by();
-            recipe.keep_content();
-        }
-        is_kept
-    }
-
-    /// Notes where the content of the file is that was just made, if that is of use to a recipe.
-    fn note_content(
-        &mut self,
-        member: &Member,
-        parent: &Parent,
-        directory: &[u8],
-    ) -> Result<(), UnpackError> {
-        // Of a sparse member, and of what cannot be read, the recipe has the content.
-        if member.stored_size > 0
-            && member.sparse.is_none()
-            && let Some(overwritten) = &mut self.overwritten
-            && !overwritten.is_in_recipe(member)
-            && let Some(last) = &self.last_file
-        {
-            let real = path_below(self.root.dir().path(), &parent.dir, OsStr::new(""));
-            overwritten.made(&last.metadata()?, member.data_position, directory, real);
-        }
-        Ok(())
     }
 
     /// Refuses types, targets and devices that a layer cannot have.
@@ -387,7 +343,12 @@ impl<'a> Unpacker<'a> {
             directories.insert_fresh(id, &path, member.mtime, None)?;
             directories.insert_object(above_id, name.as_bytes())
         })?;
-        let parent = self.enter(dir)?;
+        let mut parent = self.enter(dir)?;
+        if self.overwritten.is_some() {
+            let real = self.path_of(&parent.dir, OsStr::new(""));
+            let path = path.to_vec();
+            parent.way = (real != path).then(|| Arc::new(Way { path, real }));
+        }
         self.here = Some((path.to_vec(), parent.clone()));
         Ok(parent)
     }
@@ -399,7 +360,12 @@ impl<'a> Unpacker<'a> {
         self.directories.touch(&path, &metadata)?;
         let id = ObjectId::from(&metadata);
         let bequeaths = !self.directories.is_made(id) && bequeaths(&dir)?;
-        Ok(Parent { dir, id, bequeaths })
+        Ok(Parent {
+            dir,
+            id,
+            bequeaths,
+            way: None,
+        })
     }
 
     /// Returns the path below the root of `name` in a directory, of the directory itself for no

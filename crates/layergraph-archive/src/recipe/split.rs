@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use layergraph_tar::recipe::RecipeWriter;
 use layergraph_tar::{Limits as TarLimits, Member, Reader, TarError};
 
-use super::is_in_recipe;
+use super::makes_no_file;
 use crate::Limits;
 use crate::unpack::{EntryName, is_directory, is_note, shown};
 
@@ -42,7 +42,7 @@ pub fn split(tar: &mut dyn Read, out: &mut dyn Write) -> Result<Split, TarError>
     let mut doubtful = None;
     while let Some(member) = archive.next_member()? {
         entries += 1;
-        if is_in_recipe(&member) {
+        if member.stored_size > 0 && makes_no_file(&member) {
             archive.tap_mut().keep_content();
         }
         if doubtful.is_none() && !is_note(&member) && !names.add(&member) {

@@ -14,7 +14,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-use layergraph_fs::{Device, FileKind, FsError, Metadata, NewFile};
+use layergraph_fs::{Device, FileKind, NewFile};
 use layergraph_tar::{Kind, Member};
 
 use super::directories::{ObjectId, Stated};
@@ -40,10 +40,6 @@ impl LastFile {
             stated,
             has_atime: member.atime.is_some(),
         }
-    }
-
-    pub(super) fn metadata(&self) -> Result<Metadata, FsError> {
-        self.file.metadata()
     }
 
     /// Returns whether an entry is for the same file.

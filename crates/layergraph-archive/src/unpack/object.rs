@@ -62,8 +62,17 @@ impl Unpacker<'_> {
             Some(file) => file,
             None => self.new_file(parent, name, member.mode)?,
         };
+        if let (Some(overwritten), Some(_)) = (&mut self.overwritten, &parent.way)
+            && overwritten.begin_detour(member)
+            && let Some(recipe) = archive.tap_mut()
+        {
+            recipe.keep_content();
+        }
         write_content(&mut file, member, archive)?;
-        self.state(&file, &stated, FileKind::File, Device::default())?;
+        let id = self.state(&file, &stated, FileKind::File, Device::default())?;
+        if let Some(overwritten) = &mut self.overwritten {
+            overwritten.made(id, member, parent.way.as_ref());
+        }
         file.set_times(member.atime, Some(member.mtime))?;
         self.last_file = Some(LastFile::new(file, member, stated.into_owned()));
         Ok(())

@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 
 use layergraph_fs::{Dir, FileKind, FsError, Metadata, RenameMode, Root, Staging, Trail};
 use layergraph_tar::Member;
@@ -21,7 +22,7 @@ use layergraph_tar::recipe::{RecipeError, RecipeLimits};
 use super::UnpackError;
 use super::directories::ObjectId;
 use super::object::not_made;
-use crate::recipe::is_in_recipe;
+use crate::recipe::makes_no_file;
 
 /// The contents of a layer that its tree alone does not give back by their names.
 pub(crate) struct Overwritten {
@@ -32,10 +33,9 @@ pub(crate) struct Overwritten {
     kept_offsets: BTreeSet<u64>,
     /// Where in the archive the content begins of each file that the layer has made.
     offsets: HashMap<ObjectId, u64>,
-    /// The directories that were reached by links: the path as entries have it, and where it is.
-    ways: Vec<Way>,
-    /// Where each way is in the list.
-    known: HashMap<Way, usize>,
+    /// The directories that were reached by links, and where each is in the list.
+    ways: Vec<Arc<Way>>,
+    known: HashMap<Arc<Way>, usize>,
     /// Which files went which way, in the order of the archive.
     detours: Vec<Detour>,
     /// Whether the last file was the last one of the last detour.
@@ -46,10 +46,18 @@ pub(crate) struct Overwritten {
     kept_bytes: u64,
     /// Whether files that their owner may not read are closed to us.
     is_closed_out: bool,
+    /// Whether the content of the current member is in the recipe itself.
+    is_in_recipe: bool,
 }
 
-/// A path, and where the directory is that links on it led to.
-type Way = (Vec<u8>, Vec<u8>);
+/// A directory that was reached by links.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct Way {
+    /// Its path as entries have it.
+    pub(super) path: Vec<u8>,
+    /// Where it is.
+    pub(super) real: Vec<u8>,
+}
 
 /// A run of files that were made one after the other in a directory that was reached by links.
 struct Detour {
@@ -64,7 +72,9 @@ const DETOURS: usize = 8 << 20;
 
 impl Overwritten {
     /// Keeps contents in a private directory that is made in `home` when it is needed.
-    pub(crate) fn new(home: &Dir) -> Result<Overwritten, FsError> {
+    ///
+    /// Where files are closed to us that their owner may not read, the recipe has what is in them.
+    pub(crate) fn new(home: &Dir, is_closed_out: bool) -> Result<Overwritten, FsError> {
         Ok(Overwritten {
             home: home.try_clone()?,
             kept: None,
@@ -76,62 +86,67 @@ impl Overwritten {
             is_in_detour: false,
             detour_bytes: 0,
             kept_bytes: 0,
-            is_closed_out: false,
+            is_closed_out,
+            is_in_recipe: false,
         })
     }
 
-    /// Says that files which their owner may not read cannot be read later.
-    pub(crate) fn closed_out(mut self) -> Overwritten {
-        self.is_closed_out = true;
-        self
+    /// Begins a member. Returns whether its content is to be in the recipe itself, whatever becomes
+    /// of the tree.
+    pub(super) fn begin(&mut self, member: &Member) -> bool {
+        let is_closed = self.is_closed_out && member.mode & 0o400 == 0;
+        let has_content = member.stored_size > 0;
+        self.is_in_recipe = has_content && (is_closed || makes_no_file(member));
+        self.is_in_recipe
     }
 
-    /// Returns whether the content of a member is kept in the recipe whatever becomes of the tree.
-    pub(crate) fn is_in_recipe(&self, member: &Member) -> bool {
-        let is_closed = self.is_closed_out && member.mode & 0o400 == 0 && member.stored_size > 0;
-        is_closed || is_in_recipe(member)
+    /// Returns whether the content of the file that is about to be made in a directory reached by
+    /// links is to be in the recipe itself: it is where there are too many of them to be noted.
+    pub(super) fn begin_detour(&mut self, member: &Member) -> bool {
+        let is_full = self.detour_bytes > DETOURS;
+        let is_kept = is_full && !self.is_in_recipe && member.stored_size > 0;
+        self.is_in_recipe |= is_kept;
+        is_kept
     }
 
-    /// Returns whether a file that is made in a directory reached by links is to be put into the
-    /// recipe at once, because there are too many of them to be noted.
-    pub(super) fn has_no_room(&self) -> bool {
-        self.detour_bytes > DETOURS
-    }
-
-    /// Ends a run of detours: the last file is in the recipe.
-    pub(super) fn passed_by(&mut self) {
-        self.is_in_detour = false;
-    }
-
-    /// Notes a file of the layer, whose content begins at `offset`. Its entry has the directory as
-    /// `path`; it was made in the one at `real`.
-    pub(super) fn made(&mut self, file: &Metadata, offset: u64, path: &[u8], real: Vec<u8>) {
-        self.offsets.insert(ObjectId::from(file), offset);
-        let is_in_detour = std::mem::replace(&mut self.is_in_detour, path != real);
-        if path == real {
+    /// Notes the file that the current member made, perhaps in a directory reached by links.
+    pub(super) fn made(&mut self, file: ObjectId, member: &Member, way: Option<&Arc<Way>>) {
+        // Of a sparse member the recipe always has the content.
+        if self.is_in_recipe || member.stored_size == 0 || member.sparse.is_some() {
             return;
         }
-        let last = self.detours.last_mut().filter(|_| is_in_detour);
-        if let Some(last) = last
-            && self.ways[last.way].0 == path
-            && self.ways[last.way].1 == real
-        {
-            last.last = offset;
+        let offset = member.data_position;
+        self.offsets.insert(file, offset);
+        let Some(way) = way else {
+            self.is_in_detour = false;
             return;
+        };
+        let way = self.number(way);
+        match self.detours.last_mut() {
+            Some(last) if self.is_in_detour && last.way == way => last.last = offset,
+            _ => {
+                // A vector grows to twice what it needs.
+                self.detour_bytes += 2 * size_of::<Detour>();
+                self.detours.push(Detour {
+                    way,
+                    first: offset,
+                    last: offset,
+                });
+            }
         }
-        let way = (path.to_vec(), real);
-        let next = self.ways.len();
-        let way = *self.known.entry(way.clone()).or_insert_with(|| {
-            self.detour_bytes += 2 * (way.0.len() + way.1.len()) + 4 * size_of::<Way>();
-            self.ways.push(way);
-            next
-        });
-        self.detour_bytes += 2 * size_of::<Detour>();
-        self.detours.push(Detour {
-            way,
-            first: offset,
-            last: offset,
-        });
+        self.is_in_detour = true;
+    }
+
+    /// Returns where a way is in the list, to which it is added if it is new.
+    fn number(&mut self, way: &Arc<Way>) -> usize {
+        if let Some(&number) = self.known.get(way) {
+            return number;
+        }
+        let number = self.ways.len();
+        self.detour_bytes += way.path.len() + way.real.len() + 2 * size_of::<Way>();
+        self.ways.push(Arc::clone(way));
+        self.known.insert(Arc::clone(way), number);
+        number
     }
 
     /// Returns whether a file has content of the layer that would be lost with it.
@@ -190,13 +205,11 @@ impl Overwritten {
         if self.offsets.is_empty() {
             return Ok(());
         }
-        let top = open_up(dir, name)?;
-        let pending = self.keep_files(&top)?;
+        let (top, pending) = self.keep_files(dir, name)?;
         let mut trail = Trail::new(top, pending);
         loop {
             if let Some(name) = trail.state().pop() {
-                let dir = open_up(trail.here(), &name)?;
-                let pending = self.keep_files(&dir)?;
+                let (dir, pending) = self.keep_files(trail.here(), &name)?;
                 trail.enter(name, dir, pending)?;
             } else if trail.leave()?.is_none() {
                 return Ok(());
@@ -204,8 +217,28 @@ impl Overwritten {
         }
     }
 
-    /// Keeps the contents of the files in one directory, and returns the directories in it.
-    fn keep_files(&mut self, dir: &Dir) -> Result<Vec<OsString>, UnpackError> {
+    /// Opens a directory, keeps the contents of the files in it, and returns the directories in it.
+    fn keep_files(
+        &mut self,
+        above: &Dir,
+        name: &OsStr,
+    ) -> Result<(Dir, Vec<OsString>), UnpackError> {
+        match self.keep_open_files(above, name) {
+            // Its mode may keep its owner from listing it, who is about to remove it.
+            Err(UnpackError::Fs(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
+                above.set_mode(name, 0o700)?;
+                self.keep_open_files(above, name)
+            }
+            result => result,
+        }
+    }
+
+    fn keep_open_files(
+        &mut self,
+        above: &Dir,
+        name: &OsStr,
+    ) -> Result<(Dir, Vec<OsString>), UnpackError> {
+        let dir = above.open_dir_on_mount(name)?;
         let mut directories = Vec::new();
         let mut files = Vec::new();
         dir.each_entry(|name, _| {
@@ -219,9 +252,9 @@ impl Overwritten {
             Ok::<(), FsError>(())
         })?;
         for (name, file) in files {
-            self.keep(dir, &name, &file)?;
+            self.keep(&dir, &name, &file)?;
         }
-        Ok(directories)
+        Ok((dir, directories))
     }
 
     /// Looks once more for the directories that were reached by links, and forgets those that the
@@ -262,7 +295,7 @@ impl Overwritten {
     /// not say so.
     pub(crate) fn real_directory(&self, offset: u64) -> Option<&[u8]> {
         self.detour(offset)
-            .map(|detour| &self.ways[detour.way].1[..])
+            .map(|detour| &self.ways[detour.way].real[..])
     }
 
     fn detour(&self, offset: u64) -> Option<&Detour> {
@@ -278,12 +311,12 @@ impl Overwritten {
 }
 
 /// Returns whether a path still leads where it led.
-fn leads((path, real): &Way, root: &mut Root) -> Result<bool, FsError> {
+fn leads(way: &Way, root: &mut Root) -> Result<bool, FsError> {
     use io::ErrorKind::{InvalidFilename, PermissionDenied};
-    match root.directory(path) {
+    match root.directory(&way.path) {
         Ok(dir) => {
             let found = dir.path().strip_prefix(root.dir().path());
-            Ok(found.is_ok_and(|found| found.as_os_str().as_bytes() == real))
+            Ok(found.is_ok_and(|found| found.as_os_str().as_bytes() == way.real))
         }
         Err(error) if error.leads_nowhere() => Ok(false),
         // A link that a later entry made leads to a name that cannot be, or that is closed to us.
@@ -312,40 +345,6 @@ fn copy_content(
     }
 }
 
-/// Opens a directory that is about to be removed, whose mode may keep its owner from listing it.
-fn open_up(dir: &Dir, name: &OsStr) -> Result<Dir, FsError> {
-    let open = || {
-        let opened = dir.open_dir_on_mount(name)?;
-        // A handle that only leads through lists nothing.
-        opened
-            .each_entry(|_, _| Err(Listed::Can))
-            .or_else(|stop| match stop {
-                Listed::Can => Ok(()),
-                Listed::Failed(error) => Err(error),
-            })?;
-        Ok(opened)
-    };
-    match open() {
-        Err(error) if FsError::kind(&error) == io::ErrorKind::PermissionDenied => {
-            dir.set_mode(name, 0o700)?;
-            open()
-        }
-        result => result,
-    }
-}
-
-/// Why a listing ended.
-enum Listed {
-    Can,
-    Failed(FsError),
-}
-
-impl From<FsError> for Listed {
-    fn from(error: FsError) -> Listed {
-        Listed::Failed(error)
-    }
-}
-
 /// Moves a file, unless it would have to leave its file system.
 fn moved(dir: &Dir, name: &OsStr, to: &Dir, to_name: &OsStr) -> Result<bool, FsError> {
     match dir.rename(name, to, to_name, RenameMode::NoReplace) {
@@ -362,24 +361,44 @@ fn called(offset: u64) -> OsString {
 
 #[cfg(test)]
 mod tests {
+    use layergraph_tar::{NewMember, Reader, Writer};
+
     use super::*;
 
     #[test]
     fn detours_take_memory_no_more_than_they_may() -> Result<(), Box<dyn std::error::Error>> {
         let home = tempfile::tempdir()?;
         let home = Dir::open(home.path())?;
-        let file = home.metadata_here()?;
-        let mut overwritten = Overwritten::new(&home)?;
-        let deep = [b'n'; 4000];
+        let file = ObjectId::from(&home.metadata_here()?);
+        let mut overwritten = Overwritten::new(&home, false)?;
+        let ways = [b"l", b"m"].map(|path| {
+            Arc::new(Way {
+                path: path.to_vec(),
+                real: vec![b'n'; 4000],
+            })
+        });
+        let mut tar = Writer::new(Vec::new());
+        let new = NewMember {
+            size: 1,
+            ..NewMember::new(b"l/f", layergraph_tar::Kind::File)
+        };
+        tar.append(&new, &b"x"[..])?;
+        let tar = tar.finish()?;
+        let member = Reader::new(&tar[..]).next_member()?;
+        let mut member = member.ok_or("there is one")?;
         let mut count = 0;
-        while !overwritten.has_no_room() {
-            let path = if count % 2 == 0 { &b"l"[..] } else { b"m" };
-            overwritten.made(&file, count, path, deep.to_vec());
+        while !overwritten.begin_detour(&member) {
+            overwritten.made(file, &member, Some(&ways[count % 2]));
+            assert!(!overwritten.begin(&member));
+            member.data_position += 1024;
             count += 1;
         }
         assert_eq!(overwritten.ways.len(), 2);
         assert!((100_000..200_000).contains(&count), "{count}");
-        assert_eq!(overwritten.real_directory(7), Some(&deep[..]));
+        assert_eq!(overwritten.real_directory(512), Some(&ways[0].real[..]));
+        // What is in the recipe is not looked for.
+        overwritten.made(file, &member, Some(&ways[0]));
+        assert!(!overwritten.has(member.data_position));
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use layergraph_fs::{Device, FileKind, FsError, Metadata, NewFile, Object};
 use layergraph_tar::{Kind, Member};
 
-use super::directories::Stated;
+use super::directories::{ObjectId, Stated};
 use super::{UnpackError, Unpacker};
 use crate::Ownership;
 use crate::attributes::in_layer;
@@ -73,13 +73,14 @@ impl Unpacker<'_> {
     /// Sets owner, mode and attributes, in the order in which the kernel lets them stand, and only
     /// where they are not so already. `stated` is what is to be [on disk](Unpacker::on_disk);
     /// `kind` and `device` are what the object stands for, which is not always what it is there.
+    /// Returns which object it is.
     pub(super) fn state(
         &self,
         object: &impl Handle,
         stated: &Stated,
         kind: FileKind,
         device: Device,
-    ) -> Result<(), UnpackError> {
+    ) -> Result<ObjectId, UnpackError> {
         let mut now = object.metadata()?;
         if self.options.ownership != Ownership::Squash
             && (now.uid, now.gid) != (stated.uid, stated.gid)
@@ -106,7 +107,7 @@ impl Unpacker<'_> {
         if has_mode && first != mode {
             object.set_mode(mode)?;
         }
-        Ok(())
+        Ok(ObjectId::from(&now))
     }
 
     /// Returns the mode an object gets on disk.

@@ -111,6 +111,11 @@ fn what_a_layer_overwrites_of_itself_is_in_its_recipe() -> Outcome {
     for (lines, names) in [
         (&["f = 1", "f = 22", "g = 3"][..], &["f", "g"][..]),
         (&["f = 1", "./f = 22", "x/../f = 333"], &["x/../f"]),
+        // What was in the recipe before stays there, and all else out of it.
+        (
+            &["f = 1", ".wh.x = a sign", "g = 2", "f = 3", "h = 4"],
+            &["g", "f", "h"],
+        ),
         (&["f = 1", "f"], &[]),
         (&["f = 1", "f/"], &[]),
         (&["f = 1", "f -> g"], &[]),
