@@ -51,7 +51,15 @@ fn attempt(args: &Register, store: &args::Store, json: bool, console: &Console) 
         return Err(Why::Usage("the image JSON has another id than --id"));
     }
     let layer = args.layer.as_deref().map(open_layer).transpose()?;
-    let graph = store::open(store, Missing::Make, console)?;
+    // A parent is in a store that is there.
+    let has_parent =
+        args.parent.is_some() || image.as_ref().is_some_and(|it| !it.parent.is_empty());
+    let missing = if has_parent {
+        Missing::Fail
+    } else {
+        Missing::Make
+    };
+    let graph = store::open(store, missing, console)?;
     let parent = match &args.parent {
         Some(parent) => Some(store::get(&graph, parent)?.id()),
         None => None,

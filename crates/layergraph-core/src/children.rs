@@ -20,8 +20,13 @@ impl Graph {
         let mut parents: BTreeMap<&LayerId, &LayerId> = BTreeMap::new();
         let mut children: BTreeMap<&LayerId, usize> = ids.iter().map(|id| (id, 0)).collect();
         for id in ids {
-            let parent = match self.parents.of(&self.dir, id.as_str()) {
-                Ok(Some(parent)) => self.parent_name(&parent).unwrap_or(parent),
+            let named = self.parents.of(&self.dir, id.as_str());
+            let found = named.and_then(|named| {
+                let parent = named.map(|parent| self.parent_name(&parent));
+                parent.transpose()
+            });
+            let parent = match found {
+                Ok(Some(parent)) => parent,
                 Ok(None) => continue,
                 Err(error) if error.means_absent() => continue,
                 Err(error) => return Err(error),

@@ -127,10 +127,16 @@ impl Graph {
             }
         };
         // Last, because it tells a sweep whose tree is left.
-        let bin = bin.discard().attempted(deleted);
+        let gone = match tree {
+            Ok(()) => bin.discard().attempted(deleted),
+            Err(error) => {
+                bin.leave();
+                Err(error)
+            }
+        };
         Ok(Deleted {
             id: id.to_string(),
-            leftover: unsynced.or(tree.and(bin).err()),
+            leftover: unsynced.or(gone.err()),
         })
     }
 
@@ -154,6 +160,13 @@ impl Graph {
             unsynced = Some(error);
         }
         Ok(Thrown { bin, unsynced })
+    }
+
+    /// Moves back what was thrown away, because nothing takes its place.
+    pub(crate) fn put_back(&self, id: &LayerId, thrown: &Thrown) {
+        let (name, mode) = (id.as_name(), RenameMode::NoReplace);
+        // Why nothing takes its place is told; this was no node in any case.
+        let _ = thrown.bin.dir().rename(name, &self.dir, name, mode);
     }
 }
 

@@ -218,6 +218,12 @@ impl Graph {
 
     /// Makes the tree of a node available under a path, which is returned; see
     /// [`Driver::mount`].
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](GraphErrorKind::NotFound) if the driver has no tree of that id,
+    /// [`NotSupported`](GraphErrorKind::NotSupported) if it cannot mount so. Nothing is mounted
+    /// then.
     pub fn mount(&self, id: &NodeId, options: &MountOptions) -> Result<PathBuf> {
         self.driver
             .mount(&LayerId::from(*id), options)

@@ -291,6 +291,21 @@ impl Graph {
         // Before there is a tree, so that nobody takes what it says for the new node.
         let is_stale = self.dir.find(id.as_name()).attempted(making)?.is_some();
         let stale = is_stale.then(|| self.throw_away(id)).transpose()?;
+        let landed = self.publish(id, parent, tree, staging);
+        if let (Err(_), Some(stale)) = (&landed, &stale) {
+            self.put_back(id, stale);
+        }
+        landed
+    }
+
+    /// Gives the tree its name, and then the node.
+    fn publish(
+        &self,
+        id: &LayerId,
+        parent: Option<&LayerId>,
+        tree: Box<dyn StagedLayer>,
+        staging: Staging,
+    ) -> Result<()> {
         tree.commit(id, parent)
             .map_err(|error| self.no_rootfs(id, error))?;
         let mode = RenameMode::NoReplace;
@@ -298,10 +313,8 @@ impl Graph {
         if let Err(error) = published {
             // The error that is told came first; a tree without a node is no node.
             let _ = self.driver.remove(id);
-            return Err(error).attempted(making);
+            return Err(error).attempted(|| format!("cannot make image {id}"));
         }
-        // Of what was no node, a sweep removes what is left.
-        drop(stale);
         Ok(())
     }
 }

@@ -219,6 +219,11 @@ impl Staging {
         Ok(Published { leftover })
     }
 
+    /// Leaves the directory to the next [sweep](crate::sweep), with all that is in it.
+    pub fn leave(mut self) {
+        self.is_ours = false;
+    }
+
     /// Removes the directory with all that is in it.
     pub fn discard(mut self) -> Result<()> {
         self.is_ours = false;
