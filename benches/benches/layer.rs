@@ -150,29 +150,50 @@ fn compare_ways(layer: &Path, rounds: usize) -> Result {
     Ok(())
 }
 
+/// Where a layer is unpacked: a file system of its own.
+struct Ground {
+    home: Dir,
+    into: Dir,
+    volume: Volume,
+}
+
+impl Ground {
+    fn new(gibibytes: u64) -> Result<Ground> {
+        let volume = Volume::with_size("mkfs.ext4", gibibytes << 30)?;
+        let tree = volume.path().join("tree");
+        fs::create_dir(&tree)?;
+        Ok(Ground {
+            home: Dir::open(&volume.path())?,
+            into: Dir::open(&tree)?,
+            volume,
+        })
+    }
+
+    fn recipe(&self) -> NewRecipe<'_> {
+        NewRecipe {
+            home: &self.home,
+            name: OsStr::new("recipe"),
+        }
+    }
+}
+
 /// Goes one way through a layer, on a file system of its own.
 fn run(mut blob: &[u8], way: Way) -> Result<(Cost, u64)> {
-    let volume = Volume::with_size("mkfs.ext4", 16 << 30)?;
-    let tree = volume.path().join("tree");
-    fs::create_dir(&tree)?;
-    let (home, into) = (Dir::open(&volume.path())?, Dir::open(&tree)?);
-    let recipe = NewRecipe {
-        home: &home,
-        name: OsStr::new("recipe"),
-    };
+    let ground = Ground::new(16)?;
     let mut options = ApplyOptions::default();
     options.digests = way.digests;
     options.single_thread = way.single_thread;
+    let recipe = way.recipe.then(|| ground.recipe());
     let before = processor()?;
     let clock = Instant::now();
-    let applied = apply(&mut blob, &into, way.recipe.then_some(recipe), &options)?;
+    let applied = apply(&mut blob, &ground.into, recipe, &options)?;
     let mut cost = Cost {
         clock: clock.elapsed(),
         processor: processor()?.saturating_sub(before),
         recipe: 0,
     };
     if way.recipe {
-        cost.recipe = fs::metadata(volume.path().join("recipe"))?.len();
+        cost.recipe = fs::metadata(ground.volume.path().join("recipe"))?.len();
     }
     Ok((cost, applied.digests.map_or(0, |digests| digests.size)))
 }
@@ -282,20 +303,13 @@ fn many_entries(home: &Path, entries: u64) -> Result {
         writer.append(&member(&name, Kind::File, 1), &b"x"[..])?;
     }
     writer.finish()?.finish()?;
-    let volume = Volume::with_size("mkfs.ext4", 64 << 30)?;
-    let tree = volume.path().join("tree");
-    fs::create_dir(&tree)?;
-    let (home, into) = (Dir::open(&volume.path())?, Dir::open(&tree)?);
-    let recipe = NewRecipe {
-        home: &home,
-        name: OsStr::new("recipe"),
-    };
+    let ground = Ground::new(64)?;
     let mut options = ApplyOptions::default();
     options.digests = true;
     let mut blob = File::open(&path)?;
     fs::write("/proc/self/clear_refs", "5")?;
     let clock = Instant::now();
-    apply(&mut blob, &into, Some(recipe), &options)?;
+    apply(&mut blob, &ground.into, Some(ground.recipe()), &options)?;
     let status = fs::read_to_string("/proc/self/status")?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     println!(

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::process::run;
+use tempfile::TempDir;
+
+use crate::process::{as_user, installed, run, user_directory};
 
 /// Names the directory that a partner works in.
 const PARTNER: &str = "LAYERGRAPH_TESTS_PARTNER";
@@ -40,11 +42,9 @@ pub fn test_name(path: &str) -> String {
     within.to_owned()
 }
 
-/// Makes the command by which a test program runs one test.
-pub fn again(program: &Path, test: &str) -> Command {
-    let mut command = Command::new(program);
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
-    command
+/// Makes the command of a test program run one test.
+pub fn again<'a>(program: &'a mut Command, test: &str) -> &'a mut Command {
+    program.args(["--exact", test, "--nocapture", "--test-threads=1"])
 }
 
 /// Checks that the program of [`again`] has run the test, and that the test has passed.
@@ -97,14 +97,68 @@ pub fn is_within(program: &mut Command, test: &str) -> io::Result<bool> {
     if env::var_os(PREPARED).is_some() {
         return Ok(true);
     }
-    let again = again(&env::current_exe()?, test);
-    program
-        .arg(again.get_program())
-        .args(again.get_args())
-        .env(PREPARED, "")
-        .stdin(Stdio::null());
-    has_passed(&run(program, AMPLE)?)?;
+    let again = again(program.arg(env::current_exe()?), test);
+    has_passed(&run(again.env(PREPARED, "").stdin(Stdio::null()), AMPLE)?)?;
     Ok(false)
+}
+
+/// This test program in the hands of the ordinary user [`USER`](crate::USER), where the user may
+/// run it, and with a temporary directory of the user's.
+#[derive(Debug)]
+pub struct ByUser {
+    command: Command,
+    _program: TempDir,
+    _home: TempDir,
+}
+
+impl ByUser {
+    /// Puts the program where the user may run it.
+    ///
+    /// # Errors
+    ///
+    /// What making directories or putting the program there said; it takes root.
+    pub fn new() -> io::Result<ByUser> {
+        let home = user_directory()?;
+        let (directory, program) = installed(&env::current_exe()?)?;
+        let mut command = Command::new(program);
+        as_user(&mut command)
+            .env("TMPDIR", home.path())
+            .stdin(Stdio::null());
+        Ok(ByUser {
+            command,
+            _program: directory,
+            _home: home,
+        })
+    }
+
+    /// Returns the command, which is good as long as this is there.
+    pub fn command(&mut self) -> &mut Command {
+        &mut self.command
+    }
+}
+
+/// Runs `test` once more as an ordinary user, unless this process is one: that is what it returns.
+///
+/// # Errors
+///
+/// Why it did not pass there.
+pub fn is_user(test: &str) -> io::Result<bool> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(true);
+    }
+    has_passed(&run(again(ByUser::new()?.command(), test), AMPLE)?)?;
+    Ok(false)
+}
+
+/// Runs `test` once more as an ordinary user, who finds `home` as its [`partner_home`].
+///
+/// # Errors
+///
+/// Why it did not pass there.
+pub fn partner_as_user(test: &str, home: &Path) -> io::Result<()> {
+    let mut user = ByUser::new()?;
+    let command = as_partner(again(user.command(), test), home);
+    has_passed(&run(command, AMPLE)?)
 }
 
 /// Makes the command's test a partner, which finds `home` as its [`partner_home`].
@@ -167,8 +221,10 @@ impl Partner {
         home: &Path,
         spawn: impl FnOnce(&mut Command) -> io::Result<Child>,
     ) -> io::Result<Partner> {
-        let mut command = again(&env::current_exe()?, test);
-        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut command = Command::new(env::current_exe()?);
+        let piped = again(&mut command, test)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut child = spawn(as_partner(piped, home))?;
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let said = BufReader::new(stdout);
@@ -256,6 +312,8 @@ mod tests {
 
     use std::fs;
 
+    use crate::require;
+
     #[test]
     fn a_test_knows_its_name_in_a_closure_too() {
         let name = "again::tests::a_test_knows_its_name_in_a_closure_too";
@@ -279,6 +337,30 @@ mod tests {
         if is_within(program.arg("LAYERGRAPH_TESTS_WITHIN=1"), &this_test!())? {
             assert!(env::var_os("LAYERGRAPH_TESTS_WITHIN").is_some());
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_test_runs_as_a_user_who_may_run_it_and_has_a_directory() -> io::Result<()> {
+        require!(user);
+        if is_user(&this_test!())? {
+            assert!(!rustix::process::geteuid().is_root());
+            tempfile::tempfile()?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_partner_may_be_a_user_of_the_same_home() -> io::Result<()> {
+        if let Some(home) = partner_home() {
+            assert!(!rustix::process::geteuid().is_root());
+            return fs::write(home.join("by-user"), "");
+        }
+        require!(root);
+        require!(user);
+        let home = user_directory()?;
+        partner_as_user(&this_test!(), home.path())?;
+        assert!(home.path().join("by-user").exists());
         Ok(())
     }
 

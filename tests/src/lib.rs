@@ -17,8 +17,8 @@
 //! test` lists the skipped tests, and in CI there may be none.
 //!
 //! [`run`] gives a program a time limit, [`as_user`] takes the privileges away from it, and
-//! [`user_directory`] is where it may then work. [`is_prepared`] and [`Partner`] run the test
-//! itself once more. A [`Volume`] is a file system for one test.
+//! [`user_directory`] is where it may then work. [`is_prepared`], [`is_user`] and [`Partner`]
+//! run the test itself once more. A [`Volume`] is a file system for one test.
 //!
 //! # Limitations
 //!
@@ -34,13 +34,11 @@ pub mod skip;
 mod volume;
 
 pub use again::{
-    Partner, again, as_partner, has_passed, is_prepared, is_within, partner_home, ready_until_told,
-    say, test_name,
+    ByUser, Partner, again, as_partner, has_passed, is_prepared, is_user, is_within,
+    partner_as_user, partner_home, ready_until_told, say, test_name,
 };
 pub use names::{escaped, names};
-pub use process::{
-    USER, as_user, install, installed, peak_memory_of_children, run, user_directory,
-};
+pub use process::{USER, as_user, installed, peak_memory_of_children, run, user_directory};
 pub use volume::{Volume, noise};
 
 /// Ends the test as skipped unless the machine has what it needs.

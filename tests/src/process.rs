@@ -103,11 +103,7 @@ pub fn user_directory() -> io::Result<TempDir> {
 /// Puts a program into a directory where others may run it, and returns its new path.
 ///
 /// Where a program is built, often only its builder may go.
-///
-/// # Errors
-///
-/// What linking and then copying it said.
-pub fn install(program: &Path, directory: &Path) -> io::Result<PathBuf> {
+fn install(program: &Path, directory: &Path) -> io::Result<PathBuf> {
     let name = program.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let installed = directory.join(name);
     if fs::hard_link(program, &installed).is_ok() {

@@ -64,6 +64,7 @@ mod tests {
     use super::*;
 
     use std::fs;
+    use std::process::Command;
     use std::time::Duration;
 
     use crate::{again, as_partner, has_passed, partner_home, require, run, this_test};
@@ -101,9 +102,10 @@ mod tests {
         }
         let home = tempfile::tempdir()?;
         let file = home.path().join("skipped");
-        let mut command = again(&env::current_exe()?, &this_test!());
-        as_partner(&mut command, home.path()).env(FILE, &file);
-        let output = run(&mut command, Duration::from_secs(60))?;
+        let mut command = Command::new(env::current_exe()?);
+        let again = again(&mut command, &this_test!());
+        let again = as_partner(again, home.path()).env(FILE, &file);
+        let output = run(again, Duration::from_secs(60))?;
         has_passed(&output)?;
 
         let lines = "\

@@ -5,17 +5,7 @@ use std::time::{Duration, SystemTime};
 use arbitrary::{Result, Unstructured};
 use layergraph_tar::{Kind, NewMember, Writer};
 
-/// An entry of a layer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Entry {
-    Directory(String, u32),
-    File(String, &'static str, u32),
-    /// Its name is no directory's, so that no path leads through it.
-    Symlink(String, &'static str),
-    Link(String, String),
-    Whiteout(String),
-    Opaque(String),
-}
+use crate::model::Entry;
 
 /// What a layer may have beside directories, files and symbolic links.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

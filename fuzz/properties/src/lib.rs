@@ -25,6 +25,9 @@ mod craft;
 mod image;
 mod inputs;
 mod layers;
+// The model of the tests of layergraph-archive, so that neither has rules of its own. These tests
+// cannot depend on this package, which depends on layergraph-archive.
+#[path = "../../../crates/layergraph-archive/tests/it/model/tree.rs"]
 mod model;
 mod pax;
 mod random;

@@ -391,7 +391,7 @@ fn member(
 
     let mut header = Header::new(&name, type_byte)
         .with(PREFIX, &prefix)
-        .with(LINK, &link)
+        .link(&link)
         .with(UID, format!("{uid:07o}\0").as_bytes())
         .size(in_header);
     header.0[TYPE] = type_byte;

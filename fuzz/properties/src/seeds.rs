@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use layergraph_tar::{Kind, NewMember, Writer};
 
-use crate::craft::{END, Header, MAGIC, MTIME, PREFIX, SIZE, long, padded, pax};
+use crate::craft::{END, GNU, Header, MAGIC, MTIME, PREFIX, SIZE, V7, long, padded, pax};
 
 /// Returns archives of every form, one by one and together.
 pub(crate) fn archives() -> Vec<Vec<u8>> {
@@ -90,11 +90,11 @@ fn written() -> Vec<u8> {
 
 /// Members with headers of other programs.
 fn headers() -> Vec<Vec<u8>> {
-    let gnu = |header: Header| header.with(MAGIC, b"ustar  \0");
+    let gnu = |header: Header| header.with(MAGIC, GNU);
     vec![
-        Header::new(b"v7", b'0').with(MAGIC, &[0; 8]).data(b"v7"),
+        Header::new(b"v7", b'0').with(MAGIC, V7).data(b"v7"),
         Header::new(b"directory-by-name/", 0)
-            .with(MAGIC, &[0; 8])
+            .with(MAGIC, V7)
             .block(),
         gnu(Header::new(b"gnu", b'0')).data(&[b'g'; 600]),
         [
@@ -122,14 +122,14 @@ fn headers() -> Vec<Vec<u8>> {
 /// Sparse files in the four forms.
 fn sparse() -> Vec<Vec<u8>> {
     let old = Header::new(b"old", b'S')
-        .with(MAGIC, b"ustar  \0")
+        .with(MAGIC, GNU)
         .with(386..410, b"00000000000\x0000000000002\0")
         .with(410..434, b"00000001000\x0000000000003\0")
         .with(483..495, b"00000002000\0")
         .data(b"abcde");
     let more = [
         Header::new(b"more", b'S')
-            .with(MAGIC, b"ustar  \0")
+            .with(MAGIC, GNU)
             .with(386..410, b"00000000000\x0000000000002\0")
             .with(482..483, b"\x01")
             .with(483..495, b"00000002000\0")

@@ -10,8 +10,8 @@ use layergraph_archive::{UnpackError, unpack, unpack_atomic};
 use layergraph_fs::Durability;
 use layergraph_tar::{Kind, NewMember, Writer};
 
-use crate::layers::{Choice, Entry, entries, plainly, written};
-use crate::model::{NoRoom, Refused, Tree};
+use crate::layers::{Choice, entries, plainly, written};
+use crate::model::{self, Entry, NoRoom, Refused, Tree};
 use crate::scratch::{empty, listing_of, open, options, view};
 
 /// Unpacks a layer upon a tree, and compares with the model.
@@ -67,15 +67,7 @@ fn check(lower: &[Entry], layer: &[Entry], choices: &mut Unstructured<'_>) {
 
 /// Makes a tree, as far as it can be made; returns its model.
 pub(crate) fn build(entries: &[Entry], directory: &Path) -> Tree {
-    let mut model = Tree::default();
-    let mut good = Vec::new();
-    for entry in entries {
-        let before = model.clone();
-        match model.make(entry) {
-            Ok(()) => good.push(entry.clone()),
-            Err(Refused) => model = before,
-        }
-    }
+    let (model, good) = Tree::built(entries);
     let tar = written(&good, &mut plainly);
     unpack(&mut &tar[..], &open(directory), &options()).expect("each entry can be made");
     model
@@ -94,21 +86,8 @@ fn spelt(path: &str, choices: &mut Unstructured<'_>) -> String {
     }
 }
 
-/// Describes a tree in the words of the model.
 fn described(path: &Path) -> Vec<String> {
-    let line = |line: &str| {
-        let fields: Vec<&str> = line.split('\t').collect();
-        let (path, kind, mode) = (fields[0], fields[1], fields[2]);
-        match kind {
-            "d" => format!("{path} d {mode}"),
-            "l" => format!("{path} l {}", fields[4]),
-            _ => {
-                let size = fields[4].split(':').next().unwrap_or_default();
-                format!("{path} {kind} {mode} {size} {}", fields[6])
-            }
-        }
-    };
-    listing_of(&view(path)).lines().skip(1).map(line).collect()
+    model::described(&listing_of(&view(path)))
 }
 
 /// Unpacks layers whose names and links lead anywhere, and looks at what is outside.

@@ -10,7 +10,8 @@ use arbitrary::{Result, Unstructured};
 use layergraph_archive::{CompareOptions, Dialect, View, changes, pack, unpack};
 use layergraph_fs::{Device, FileKind};
 
-use crate::layers::{Choice, Entry, entries, plainly, written};
+use crate::layers::{Choice, entries, plainly, written};
+use crate::model::Entry;
 use crate::scratch::{empty, is_root, listing_of, open, options, view};
 
 /// Applies layers of choices in three ways that must give one tree: to a directory, one after the

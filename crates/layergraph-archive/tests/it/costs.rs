@@ -1,8 +1,8 @@
 //! What a layer costs in time and memory, and where that ends.
 
-use layergraph_archive::{UnpackError, unpack};
+use layergraph_archive::UnpackError;
 
-use crate::support::{layer, open, options, tree};
+use crate::support::apply_in_steps;
 
 #[test]
 fn r32_so_many_directories_are_made_only_because_entries_are_in_them() {
@@ -17,14 +17,7 @@ fn r32_so_many_directories_are_made_only_because_entries_are_in_them() {
             ]
         })
         .collect();
-    let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
-    let apply = |steps| {
-        let directory = tree(&[]);
-        let mut options = options();
-        options.limits.steps = steps;
-        let tar = layer(&entries);
-        unpack(&mut tar.as_slice(), &open(directory.path()), &options)
-    };
+    let apply = |steps| apply_in_steps(steps, &entries);
     apply(190 * 32).expect("as many as there are");
     match apply(190 * 32 - 1) {
         Err(UnpackError::Limit { path, limit, .. }) => {

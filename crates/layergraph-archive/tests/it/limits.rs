@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use layergraph_archive::{UnpackError, Unpacked, unpack};
 use layergraph_tests::{is_prepared, this_test};
 
-use crate::support::{apply_roots, layer, lines, open, options, pack_of, tree};
+use crate::support::{apply_in_steps, apply_roots, layer, lines, open, options, pack_of, tree};
 
 /// Applies entries to a tree of one file of 1,000 bytes and another, with room for so many bytes.
 fn apply_within(limit: u64, entries: &[&str]) -> Result<Unpacked, UnpackError> {
@@ -82,14 +82,7 @@ fn r32_links_in_the_way_of_entries_may_take_so_many_steps_in_all() {
         entries.push(format!("l0/f{number} = 1"));
         entries.push(format!("s{number} -> nowhere"));
     }
-    let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
-    let apply = |steps| {
-        let directory = tree(&[]);
-        let mut options = options();
-        options.limits.steps = steps;
-        let tar = layer(&entries);
-        unpack(&mut tar.as_slice(), &open(directory.path()), &options)
-    };
+    let apply = |steps| apply_in_steps(steps, &entries);
     apply(10_000).expect("they are 4,050");
     match apply(3000) {
         Err(UnpackError::Limit { path, what, .. }) => {

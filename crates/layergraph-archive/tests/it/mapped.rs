@@ -136,39 +136,17 @@ fn add(layer: &mut Layer, path: &str, kind: Kind, (uid, gid, mode, xattrs): &Sta
 /// A layer with one of each, and with devices if root of the first namespace makes them.
 fn one_of_each(has_devices: bool) -> Vec<u8> {
     let mut layer = Layer::new();
-    let none = Vec::new;
-    add(&mut layer, "./", Kind::Directory, &(5, 6, 0o751, none()));
-    add(
-        &mut layer,
-        "d/",
-        Kind::Directory,
-        &(1, 65_535, 0o2750, none()),
-    );
-    add(
-        &mut layer,
-        "d/set-uid",
-        Kind::File,
-        &(65_535, 1, 0o6711, none()),
-    );
-    add(
-        &mut layer,
-        "d/link",
-        Kind::HardLink,
-        &(65_535, 1, 0o6711, none()),
-    );
-    add(
-        &mut layer,
-        "implied/of-root",
-        Kind::File,
-        &(0, 0, 0o600, none()),
-    );
-    add(
-        &mut layer,
-        "symbolic",
-        Kind::Symlink,
-        &(7, 8, 0o777, none()),
-    );
-    add(&mut layer, "fifo", Kind::Fifo, &(9, 10, 0o640, none()));
+    for (path, kind, (uid, gid, mode)) in [
+        ("./", Kind::Directory, (5, 6, 0o751)),
+        ("d/", Kind::Directory, (1, 65_535, 0o2750)),
+        ("d/set-uid", Kind::File, (65_535, 1, 0o6711)),
+        ("d/link", Kind::HardLink, (65_535, 1, 0o6711)),
+        ("implied/of-root", Kind::File, (0, 0, 0o600)),
+        ("symbolic", Kind::Symlink, (7, 8, 0o777)),
+        ("fifo", Kind::Fifo, (9, 10, 0o640)),
+    ] {
+        add(&mut layer, path, kind, &(uid, gid, mode, Vec::new()));
+    }
     let capable = with("security.capability", capability(None));
     add(&mut layer, "capable", Kind::File, &(11, 12, 0o755, capable));
     let capable = with("security.capability", capability(Some(500)));
@@ -188,13 +166,9 @@ fn one_of_each(has_devices: bool) -> Vec<u8> {
         &(0, 1, 0o755, bequeathed),
     );
     if has_devices {
-        add(&mut layer, "char", Kind::CharDevice, &(3, 4, 0o660, none()));
-        add(
-            &mut layer,
-            "block",
-            Kind::BlockDevice,
-            &(3, 4, 0o660, none()),
-        );
+        for (path, kind) in [("char", Kind::CharDevice), ("block", Kind::BlockDevice)] {
+            add(&mut layer, path, kind, &(3, 4, 0o660, Vec::new()));
+        }
     }
     layer.finish()
 }
@@ -556,18 +530,11 @@ impl Namespace {
     /// Runs a test of this program again, as root of the namespace.
     fn run(&self, test: &str, variables: &[(&str, &Path)]) -> std::io::Result<()> {
         let (_directory, program) = installed(&env::current_exe()?)?;
-        let inside = again(&program, test);
         let mut command = Command::new("nsenter");
         command.args(["--user", "--target", &self.0.id().to_string()]);
         command.args(["--setuid", "0", "--setgid", "0"]);
-        command.arg(inside.get_program()).args(inside.get_args());
-        for (key, value) in inside.get_envs() {
-            if let Some(value) = value {
-                command.env(key, value);
-            }
-        }
-        command.envs(variables.iter().copied());
-        has_passed(&run(&mut command, Duration::from_secs(60))?)
+        let inside = again(command.arg(program), test).envs(variables.iter().copied());
+        has_passed(&run(inside, Duration::from_secs(60))?)
     }
 }
 

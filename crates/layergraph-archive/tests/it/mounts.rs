@@ -1,20 +1,13 @@
 //! What is mounted in a tree: no sign of a layer removes anything behind a mount point.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
-use layergraph_archive::UnpackError;
-use layergraph_tests::{is_within, require, this_test};
+use layergraph_tests::{require, this_test};
 use tempfile::TempDir;
 
-use crate::support::{apply_roots, layer, lines, tree};
-
-/// Returns whether this is a process with mounts of its own; if not, the test runs once more in
-/// one.
-fn has_own_mounts(test: &str) -> bool {
-    is_within(Command::new("unshare").arg("--mount"), test).expect("it holds there")
-}
+use crate::support::{apply_roots, has_own_mounts, layer, lines, refused_for_mount, tree};
 
 /// A tree with something mounted on `d/e/mnt`, until it is dropped.
 struct Mounted(TempDir);
@@ -41,21 +34,6 @@ impl Drop for Mounted {
     }
 }
 
-#[track_caller]
-fn check_refused(tree: &Path, sign: &str) {
-    match apply_roots(&layer(&[sign]), tree) {
-        Err(UnpackError::Entry { path, source }) => {
-            assert_eq!(path, sign);
-            assert_eq!(
-                source.kind(),
-                std::io::ErrorKind::CrossesDevices,
-                "{source:?}"
-            );
-        }
-        other => panic!("{sign}: {other:?}"),
-    }
-}
-
 fn check_all(mounted: &Mounted) {
     let (tree, mounted) = (mounted.0.path(), mounted.point());
     for sign in [
@@ -69,7 +47,7 @@ fn check_all(mounted: &Mounted) {
         fs::create_dir_all(mounted.join("inner")).expect("it can be written");
         fs::write(mounted.join("inner/g"), "2").expect("it can be written");
         let before = lines(&mounted);
-        check_refused(tree, sign);
+        assert_eq!(refused_for_mount(tree, sign), sign);
         assert_eq!(lines(&mounted), before, "{sign}");
     }
 }

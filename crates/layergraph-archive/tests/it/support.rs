@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use layergraph_archive::{
@@ -36,6 +37,13 @@ pub(crate) fn me() -> (u32, u32) {
     let directory = TempDir::new().expect("a temporary directory");
     let metadata = fs::metadata(directory.path()).expect("it was just made");
     (metadata.uid(), metadata.gid())
+}
+
+/// Returns whether this is a process with mounts of its own; if not, the test runs once more in
+/// one.
+pub(crate) fn has_own_mounts(test: &str) -> bool {
+    let mut unshare = Command::new("unshare");
+    layergraph_tests::is_within(unshare.arg("--mount"), test).expect("it holds there")
 }
 
 /// Writes a layer.
@@ -145,6 +153,28 @@ pub(crate) fn options() -> UnpackOptions {
         options.ownership = Ownership::Squash;
     }
     options
+}
+
+/// Applies an entry that is to be refused because of a mount point, and returns what the error
+/// calls it.
+#[track_caller]
+pub(crate) fn refused_for_mount(tree: &Path, entry: &str) -> String {
+    match apply_roots(&layer(&[entry]), tree) {
+        Err(UnpackError::Entry { path, source }) => {
+            assert_eq!(source.kind(), io::ErrorKind::CrossesDevices, "{source:?}");
+            path
+        }
+        other => panic!("{entry}: {other:?}"),
+    }
+}
+
+/// Applies entries to an empty tree, with so many steps at the most.
+pub(crate) fn apply_in_steps(steps: u64, entries: &[String]) -> Result<Unpacked, UnpackError> {
+    let entries: Vec<&str> = entries.iter().map(String::as_str).collect();
+    let directory = tree(&[]);
+    let mut options = options();
+    options.limits.steps = steps;
+    unpack(&mut &*layer(&entries), &open(directory.path()), &options)
 }
 
 /// Applies a layer of which something belongs to root.

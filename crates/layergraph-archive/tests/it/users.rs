@@ -2,30 +2,13 @@
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
 
 use layergraph_archive::recipe::{NewRecipe, assemble, unpack_with_recipe};
 use layergraph_archive::{View, unpack};
-use layergraph_fs::effective_user;
 use layergraph_tar::{Kind, NewMember};
-use layergraph_tests::{
-    again, as_user, has_passed, installed, require, run, this_test, user_directory,
-};
+use layergraph_tests::{is_user, require, this_test};
 
 use crate::support::{Layer, open, options};
-
-/// Runs a test once more as an ordinary user, unless this process is one: that is what it returns.
-fn is_user(test: &str) -> io::Result<bool> {
-    if effective_user() != 0 {
-        return Ok(true);
-    }
-    let home = user_directory()?;
-    let (_directory, program) = installed(&std::env::current_exe()?)?;
-    let mut command = again(&program, test);
-    as_user(&mut command).env("TMPDIR", home.path());
-    has_passed(&run(&mut command, Duration::from_secs(60))?)?;
-    Ok(false)
-}
 
 #[test]
 fn a_directory_that_its_mode_closes_gives_out_what_the_layer_put_there_when_it_goes()

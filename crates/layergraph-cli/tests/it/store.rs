@@ -1,13 +1,12 @@
 //! Which store a command works on, and stores that cannot be opened.
 
 use std::fs;
-use std::process::Command;
 
-use layergraph_tests::{as_user, install, require, user_directory};
+use layergraph_tests::{as_user, require, user_directory};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Arg, Home, Result, Said, Store, bad_layer, good_layer, id, layergraph, names, program, run,
+    Arg, Home, Result, Said, Store, bad_layer, good_layer, id, installed, layergraph, names, run,
 };
 
 /// A line of each command that does not make a store.
@@ -79,12 +78,7 @@ fn an_ordinary_user_has_the_store_where_data_go() -> Result {
     require!(user);
     let home = user_directory()?;
     let user = |variables: &[(&str, &std::path::Path)]| -> std::io::Result<Said> {
-        let bin = tempfile::tempdir()?;
-        fs::set_permissions(
-            bin.path(),
-            std::os::unix::fs::PermissionsExt::from_mode(0o755),
-        )?;
-        let mut command = Command::new(install(program(), bin.path())?);
+        let (_bin, mut command) = installed()?;
         let command = as_user(command.arg("register"));
         command.env_remove("XDG_DATA_HOME").env_remove("HOME");
         run(command.envs(variables.iter().copied()))
@@ -147,14 +141,8 @@ fn an_ordinary_user_keeps_a_store() -> Result {
     require!(root);
     require!(user);
     let home = user_directory()?;
-    let bin = tempfile::tempdir()?;
-    fs::set_permissions(
-        bin.path(),
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )?;
-    let installed = install(program(), bin.path())?;
     let user = |args: &[&str]| -> std::io::Result<Said> {
-        let mut command = Command::new(&installed);
+        let (_bin, mut command) = installed()?;
         command.args(["--root", "store"]).args(args);
         run(as_user(&mut command).current_dir(home.path()))
     };

@@ -41,6 +41,15 @@ pub(crate) fn layergraph(args: &[Arg<'_>]) -> Command {
     command
 }
 
+/// Starts a command line of `layergraph` where every user may run it, as long as the directory is
+/// there.
+pub(crate) fn installed() -> io::Result<(TempDir, Command)> {
+    let (directory, program) = layergraph_tests::installed(program())?;
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null());
+    Ok((directory, command))
+}
+
 /// What the command said and how it ended.
 #[derive(Debug)]
 pub(crate) struct Said {

@@ -1,24 +1,16 @@
 //! The command in the hands of an ordinary user.
 
+use layergraph_tests::{as_user, require, user_directory};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::Stdio;
 
-use layergraph_tests::{as_user, install, require, user_directory};
-
-use crate::support::{Layer, Result, Said, layergraph, program, run};
+use crate::support::{Layer, Result, Said, installed, layergraph, run};
 
 /// Runs a command line as an ordinary user, in `home`, which is the user's.
 fn say(home: &Path, args: &[&str]) -> std::io::Result<Said> {
-    let bin = tempfile::tempdir()?;
-    fs::set_permissions(
-        bin.path(),
-        std::os::unix::fs::PermissionsExt::from_mode(0o755),
-    )?;
-    let mut command = std::process::Command::new(install(program(), bin.path())?);
-    let command = as_user(command.args(args).stdin(Stdio::null()));
-    run(command.current_dir(home))
+    let (_bin, mut command) = installed()?;
+    run(as_user(&mut command).args(args).current_dir(home))
 }
 
 fn layer() -> Vec<u8> {

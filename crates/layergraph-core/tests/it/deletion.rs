@@ -8,7 +8,8 @@ use layergraph_image::NodeId;
 
 use crate::hooked::{Failing, Hooked, once_at_nth};
 use crate::support::{
-    Result, Store, forced, id, kind, listing_of, open_with, register, register_all,
+    Result, Store, forced, id, kind, listing_of, open_with, other_id, register, register_all,
+    register_apart,
 };
 
 #[test]
@@ -36,8 +37,8 @@ fn what_others_build_on_is_deleted_only_by_force_and_leaves_them_readable() -> R
         .expect("the prefix says no more whose it is");
     register(&graph, &id(1), None)?;
     graph.delete(&child, DeleteOptions::default())?;
-    register(&graph, &NodeId::from_bytes([7; 32]), Some(&id(1)))?;
-    store.set_parent(&NodeId::from_bytes([7; 32]), &parent[..12])?;
+    register(&graph, &other_id(7), Some(&id(1)))?;
+    store.set_parent(&other_id(7), &parent[..12])?;
     let error = graph.delete(&parent, DeleteOptions::default()).unwrap_err();
     assert_eq!(error.kind(), GraphErrorKind::InUse);
     graph.delete("0707", DeleteOptions::default())?;
@@ -147,9 +148,7 @@ fn names_left(graph: &Graph) -> Result<Vec<u8>> {
 fn a_node_that_is_named_twice_or_by_a_prefix_goes_once() -> Result {
     let store = Store::in_memory()?;
     let graph = store.open();
-    let other = NodeId::from_bytes([7; 32]);
-    register(&graph, &id(1), None)?;
-    register(&graph, &other, Some(&id(1)))?;
+    let other = register_apart(&graph)?;
     let names = [
         id(1).to_string(),
         "0".to_owned(),

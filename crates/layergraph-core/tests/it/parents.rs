@@ -11,13 +11,9 @@ use layergraph_image::NodeId;
 
 use crate::hooked::{Hooked, once_at};
 use crate::support::{
-    Result, Store, chain, forced, id, image, kind, open_with, register, register_all,
+    Result, Store, chain, forced, id, image, kind, open_with, other_id, register, register_all,
+    register_apart,
 };
-
-/// An id that shares no digit with those of [`id`], and begins with `0` and this one.
-fn other_id(digit: u8) -> NodeId {
-    NodeId::from_bytes([digit; 32])
-}
 
 /// Deletes a node that nobody is to build on.
 fn delete(graph: &Graph, number: u8) -> Result<(), GraphError> {
@@ -101,9 +97,7 @@ fn a_parent_is_forgotten_when_the_node_is_made_anew() -> Result {
 fn g9_a_layer_that_has_the_name_of_a_parent_comes_before_a_node_that_begins_so() -> Result {
     let store = Store::in_memory()?;
     let graph = store.open();
-    let other = other_id(7);
-    register(&graph, &id(1), None)?;
-    register(&graph, &other, Some(&id(1)))?;
+    let other = register_apart(&graph)?;
     store.set_parent(&other, "abab")?;
     let node = graph.get("07")?;
 
@@ -132,9 +126,8 @@ fn g9_a_layer_that_has_the_name_of_a_parent_comes_before_a_node_that_begins_so()
 fn g9_a_prefix_that_several_nodes_begin_with_is_nobodys_parent() -> Result {
     let store = Store::in_memory()?;
     let graph = store.open();
-    let other = other_id(7);
-    register_all(&graph, &[(1, None), (2, None)])?;
-    register(&graph, &other, Some(&id(1)))?;
+    register(&graph, &id(2), None)?;
+    let other = register_apart(&graph)?;
     store.set_parent(&other, "abab")?;
     let node = graph.get("07")?;
     assert_eq!(kind(graph.parent(&node)), GraphErrorKind::Ambiguous);
@@ -178,9 +171,7 @@ fn g8_a_parent_in_the_form_of_an_id_is_a_node_and_no_mere_tree() -> Result {
 
 /// Registers two nodes on `id(1)`, which is gone then, and returns them from below.
 fn orphans(graph: &Graph) -> Result<[NodeId; 2]> {
-    let orphans = [7, 8].map(other_id);
-    register(graph, &id(1), None)?;
-    register(graph, &orphans[0], Some(&id(1)))?;
+    let orphans = [register_apart(graph)?, other_id(8)];
     register(graph, &orphans[1], Some(&orphans[0]))?;
     let deleted = graph.delete(&id(1).to_string(), forced())?;
     assert!(deleted.leftover.is_none());

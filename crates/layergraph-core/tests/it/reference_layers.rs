@@ -1,12 +1,12 @@
 //! The layers that the original exported, entry by entry.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::time::UNIX_EPOCH;
 
 use layergraph_digest::{Algorithm, Digest};
 use layergraph_tar::{Kind, Reader};
+use layergraph_tests::escaped;
 use serde_json::Value;
 
 use crate::reference::{data, images, json, text, unpacked};
@@ -14,18 +14,6 @@ use crate::support::chain;
 
 /// What counts of an entry of a layer, by its name.
 type Rows = BTreeMap<String, String>;
-
-fn escaped(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for &byte in bytes {
-        match byte {
-            b'\\' => text.push_str("\\x5c"),
-            0x21..=0x7e => text.push(byte.into()),
-            _ => write!(text, "\\x{byte:02x}").expect("a string takes it"),
-        }
-    }
-    text
-}
 
 /// A whiteout is a name; when a directory was modified says little, so it is left out.
 fn row(name: &str, mtime: u64, fields: &str) -> String {

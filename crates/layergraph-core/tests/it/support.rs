@@ -146,6 +146,11 @@ pub(crate) fn id(number: u8) -> NodeId {
     NodeId::from_bytes(bytes)
 }
 
+/// An id that shares no digit with those of [`id`], and begins with `0` and this one.
+pub(crate) fn other_id(digit: u8) -> NodeId {
+    NodeId::from_bytes([digit; 32])
+}
+
 pub(crate) fn image(id: &NodeId, parent: Option<&NodeId>) -> Image {
     Image {
         id: id.to_string(),
@@ -172,6 +177,14 @@ pub(crate) fn register_all(graph: &Graph, nodes: &[(u8, Option<u8>)]) -> Result 
         register(graph, &id(*number), parent.map(id).as_ref())?;
     }
     Ok(())
+}
+
+/// Registers `id(1)`, and on it `other_id(7)`, which it returns.
+pub(crate) fn register_apart(graph: &Graph) -> Result<NodeId> {
+    let other = other_id(7);
+    register(graph, &id(1), None)?;
+    register(graph, &other, Some(&id(1)))?;
+    Ok(other)
 }
 
 /// When all objects of a described layer were modified.

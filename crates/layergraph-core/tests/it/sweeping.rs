@@ -55,6 +55,21 @@ fn assert_swept(store: &Store, graph: &Graph) -> Result {
     Ok(())
 }
 
+/// Checks that `2` is gone from the store of a [`family`] when it is opened, and can be made anew.
+fn assert_gone_and_made_anew(
+    store: &Store,
+    without: &Contents,
+    with: &Contents,
+    call: &str,
+) -> Result {
+    let graph = store.open();
+    assert!(store.contents() == *without, "{call}");
+    assert_swept(store, &graph)?;
+    register(&graph, &id(2), Some(&id(1)))?;
+    assert!(store.contents() == *with, "{call}");
+    Ok(())
+}
+
 #[test]
 fn p1_a_register_that_is_killed_at_any_step_leaves_nothing_once_the_store_is_opened() -> Result {
     if let Some(root) = partner_home() {
@@ -68,12 +83,7 @@ fn p1_a_register_that_is_killed_at_any_step_leaves_nothing_once_the_store_is_ope
         kill_at(&store, &this_test!(), call)?;
         assert_eq!(store.tree(&id(2)).exists(), has_tree, "{call}");
         assert!(!store.node(&id(2)).exists(), "{call}");
-
-        let graph = store.open();
-        assert!(store.contents() == without, "{call}");
-        assert_swept(&store, &graph)?;
-        register(&graph, &id(2), Some(&id(1)))?;
-        assert!(store.contents() == with, "{call}");
+        assert_gone_and_made_anew(&store, &without, &with, call)?;
     }
     Ok(())
 }
@@ -117,11 +127,7 @@ fn p1_a_register_over_stale_metadata_that_is_killed_leaves_neither() -> Result {
         kill_at(&store, &this_test!(), call)?;
         // What the old one says is nowhere to be found beside the new tree.
         assert!(!store.node(&id(2)).exists(), "{call}");
-        let graph = store.open();
-        assert!(store.contents() == without, "{call}");
-        assert_swept(&store, &graph)?;
-        register(&graph, &id(2), Some(&id(1)))?;
-        assert!(store.contents() == with, "{call}");
+        assert_gone_and_made_anew(&store, &without, &with, call)?;
     }
     Ok(())
 }
@@ -139,12 +145,7 @@ fn p1_a_delete_that_is_killed_at_any_step_is_complete_once_the_store_is_opened()
         kill_at(&store, &this_test!(), call)?;
         assert_eq!(store.tree(&id(2)).exists(), has_tree, "{call}");
         assert!(!store.node(&id(2)).exists(), "{call}");
-
-        let graph = store.open();
-        assert!(store.contents() == without, "{call}");
-        assert_swept(&store, &graph)?;
-        register(&graph, &id(2), Some(&id(1)))?;
-        assert!(store.contents() == with, "{call}");
+        assert_gone_and_made_anew(&store, &without, &with, call)?;
     }
     Ok(())
 }

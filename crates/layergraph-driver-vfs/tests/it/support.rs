@@ -1,13 +1,11 @@
 //! Stores to work in, layers of a few lines, and the test program as an ordinary user.
 
 use std::collections::BTreeSet;
-use std::env;
 use std::error::Error;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use layergraph_archive::{UnpackOptions, View, listing, unpack};
@@ -16,7 +14,7 @@ use layergraph_driver::{Driver, DriverOptions, LayerId};
 use layergraph_driver_vfs::VfsDriver;
 use layergraph_fs::{Dir, Durability};
 use layergraph_tar::{Kind, NewMember, Writer};
-use layergraph_tests::{as_user, installed, run, user_directory};
+use layergraph_tests::{ByUser, run};
 use tempfile::TempDir;
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -115,11 +113,8 @@ pub(crate) fn layer(lines: &[(u32, &str)]) -> Result<Vec<u8>> {
 /// Runs tests of this program as an ordinary user, in a directory of the user's, and returns what
 /// it said. `select` is what the program takes to choose them.
 pub(crate) fn as_ordinary_user(select: &[&str]) -> Result<String> {
-    let home = user_directory()?;
-    let (_bin, program) = installed(&env::current_exe()?)?;
-    let mut command = Command::new(program);
-    command.args(select).env("TMPDIR", home.path());
-    let output = run(as_user(&mut command), Duration::from_secs(300))?;
+    let mut user = ByUser::new()?;
+    let output = run(user.command().args(select), Duration::from_secs(300))?;
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     if output.status.success() {
         Ok(said)

@@ -196,6 +196,20 @@ fn check_generations(lab: &Lab, tree: Tree) -> Fallible<Vec<String>> {
     Ok(first)
 }
 
+/// As [`check_generations`], of a tree of devices and all that belongs to somebody else.
+fn check_generations_of_another(lab: &Lab) -> Fallible<Vec<String>> {
+    let owner = Some((1000, 2000));
+    let tree = Tree {
+        owner,
+        of_root: true,
+    };
+    let tree = check_generations(lab, tree)?;
+    assert!(line(&tree, ".").starts_with(".\td\t1751\t1000:2000\t"));
+    assert!(line(&tree, "set-uid").contains("\t4711\t1000:2000\t"));
+    assert!(line(&tree, "null").starts_with("null\tc\t0666\t1000:2000\t1,3\t"));
+    Ok(tree)
+}
+
 fn line<'a>(tree: &'a [String], name: &str) -> &'a str {
     let found = tree
         .iter()
@@ -256,18 +270,8 @@ pub fn mapped_owners_are_kept_over_three_generations(open: OpenDriver) -> Outcom
     let users = ["0:100000:1000".parse()?, "1000:200000:1".parse()?];
     let groups = ["0:300000:65536".parse()?];
     let lab = Lab::with_ownership(open, Ownership::mapped(users, groups)?)?;
-    let owner = Some((1000, 2000));
-    let tree = check_generations(
-        &lab,
-        Tree {
-            owner,
-            of_root: true,
-        },
-    )?;
-    assert!(line(&tree, ".").starts_with(".\td\t1751\t1000:2000\t"));
-    assert!(line(&tree, "set-uid").contains("\t4711\t1000:2000\t"));
+    let tree = check_generations_of_another(&lab)?;
     assert!(line(&tree, "symbolic").contains("\t1000:2000\t"));
-    assert!(line(&tree, "null").starts_with("null\tc\t0666\t1000:2000\t1,3\t"));
     let layers = lab.driver.layers(&id("third"))?;
     let on_disk = layers.last().ok_or("it has a directory")?.metadata_here()?;
     assert_eq!((on_disk.uid, on_disk.gid), (200_000, 302_000));
@@ -282,18 +286,8 @@ pub fn mapped_owners_are_kept_over_three_generations(open: OpenDriver) -> Outcom
 /// ([`Ownership::Squash`]), and the record is handed down.
 pub fn squash_is_kept_over_three_generations(open: OpenDriver) -> Outcome {
     let lab = Lab::with_ownership(open, Ownership::Squash)?;
-    let owner = Some((1000, 2000));
-    let tree = check_generations(
-        &lab,
-        Tree {
-            owner,
-            of_root: true,
-        },
-    )?;
-    assert!(line(&tree, ".").starts_with(".\td\t1751\t1000:2000\t"));
+    let tree = check_generations_of_another(&lab)?;
     assert!(line(&tree, "d/read-only").contains("\t0555\t1000:2000\t"));
-    assert!(line(&tree, "set-uid").contains("\t4711\t1000:2000\t"));
-    assert!(line(&tree, "null").starts_with("null\tc\t0666\t1000:2000\t1,3\t"));
     assert!(line(&tree, "fifo").starts_with("fifo\tp\t0600\t1000:2000\t"));
     Ok(Kept)
 }

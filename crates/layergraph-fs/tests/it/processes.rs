@@ -3,7 +3,6 @@
 //! Between fork(2) and execve(2) a child holds copies of all handles, and so keeps locks that this
 //! process has let go. [`spawn`] and [`settled`] keep the two apart.
 
-use std::env;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -11,9 +10,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{PoisonError, RwLock};
 use std::thread;
 
-use layergraph_tests::{
-    Partner, again, as_partner, as_user, has_passed, installed, user_directory,
-};
+use layergraph_tests::{ByUser, Partner, again, as_partner, has_passed};
 
 static STARTING: RwLock<()> = RwLock::new(());
 
@@ -98,8 +95,7 @@ pub(crate) use as_ordinary_user;
 
 /// Runs a test as an ordinary user, in a directory of the user's.
 pub(crate) fn again_as_user(test: &str) -> io::Result<()> {
-    let home = user_directory()?;
-    run_as_user(test, |command| command.env("TMPDIR", home.path()))
+    run_as_user(test, |command| command)
 }
 
 /// Runs a test as an ordinary user, who works in `home` as a partner.
@@ -108,9 +104,8 @@ pub(crate) fn partner_as_user(test: &str, home: &Path) -> io::Result<()> {
 }
 
 fn run_as_user(test: &str, set: impl Fn(&mut Command) -> &mut Command) -> io::Result<()> {
-    let (_bin, program) = starting(|| installed(&env::current_exe()?))?;
-    let mut command = again(&program, test);
-    has_passed(&succeed(as_user(set(&mut command)))?)
+    let mut user = starting(ByUser::new)?;
+    has_passed(&succeed(set(again(user.command(), test)))?)
 }
 
 /// Starts a partner, while nothing is [`settled`].

@@ -386,7 +386,7 @@ fn costly() -> Vec<(&'static str, Box<dyn Read>)> {
     // Runs that begin and end at 0, and runs of a byte each.
     let empty_runs = [&b"00000000000\0".repeat(42)[..], b"\x01\0\0\0\0\0\0\0"].concat();
     let xattrs: Vec<u8> = (0..45_000)
-        .flat_map(|at| record(&format!("SCHILY.xattr.{at:05}"), b""))
+        .flat_map(|at| record(format!("SCHILY.xattr.{at:05}"), b""))
         .collect();
     let xattrs = Header::new(b"x", b'x').data(&xattrs);
     let map = vec!["0,0"; 250_000].join(",");

@@ -3,20 +3,34 @@
 //! It first removes from the layers below whatever a whiteout or opaque marker names, then makes
 //! the entries in their order. Unpacking meets signs and entries mixed. Only what a stream cannot
 //! know is so in the model, too: that a later sign makes room for an entry, or removes what a hard
-//! link names. It is the model of the tests of layergraph-archive, which go on from here.
+//! link names.
+//!
+//! The fuzzed properties compare with the same model: the file is theirs as well, and so it needs
+//! nothing but the standard library.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::layers::Entry;
+/// An entry of a layer.
+#[derive(Debug, Clone)]
+pub(crate) enum Entry {
+    Directory(String, u32),
+    File(String, &'static str, u32),
+    /// Its name is no directory's, so that no path leads through it.
+    Symlink(String, &'static str),
+    Link(String, String),
+    Whiteout(String),
+    Opaque(String),
+}
 
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Object {
+enum Object {
     Directory(u32),
     /// An inode.
     File(usize),
     Symlink(&'static str),
 }
 
+/// What is there, by its path.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Tree {
     objects: BTreeMap<String, Object>,
@@ -35,6 +49,20 @@ pub(crate) struct Refused;
 pub(crate) struct NoRoom(pub(crate) String);
 
 impl Tree {
+    /// Makes a tree, as far as it can be made; returns also the entries that made it.
+    pub(crate) fn built(entries: &[Entry]) -> (Tree, Vec<Entry>) {
+        let (mut tree, mut good) = (Tree::default(), Vec::new());
+        for entry in entries {
+            let before = tree.clone();
+            match tree.make(entry) {
+                Ok(()) => good.push(entry.clone()),
+                Err(Refused) => tree = before,
+            }
+        }
+        (tree, good)
+    }
+
+    /// Unpacks a layer upon the tree.
     pub(crate) fn apply(&mut self, entries: &[Entry]) -> Result<(), Refused> {
         let mut stream = self.clone();
         stream.begin();
@@ -78,7 +106,7 @@ impl Tree {
         self.objects.retain(|other, _| !other.starts_with(&inside));
     }
 
-    pub(crate) fn make(&mut self, entry: &Entry) -> Result<(), Refused> {
+    fn make(&mut self, entry: &Entry) -> Result<(), Refused> {
         match entry {
             Entry::Directory(path, mode) => {
                 self.parents(path)?;
@@ -208,7 +236,7 @@ impl Tree {
         Ok(())
     }
 
-    /// Says what there is in the words of [`described`](crate::unpacking).
+    /// Says what there is in the words of [`described`].
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut first: BTreeMap<usize, &str> = BTreeMap::new();
         let mut lines = Vec::new();
@@ -229,4 +257,22 @@ impl Tree {
         }
         lines
     }
+}
+
+/// Describes what a canonical listing shows in the words of the model.
+pub(crate) fn described(listing: &str) -> Vec<String> {
+    let line = |line: &str| {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let (path, kind, mode) = (fields[0], fields[1], fields[2]);
+        match kind {
+            "d" => format!("{path} d {mode}"),
+            "l" => format!("{path} l {}", fields[4]),
+            _ => {
+                let size = fields[4].split(':').next().unwrap_or_default();
+                format!("{path} {kind} {mode} {size} {}", fields[6])
+            }
+        }
+    };
+    // The first line is the tree's own.
+    listing.lines().skip(1).map(line).collect()
 }
