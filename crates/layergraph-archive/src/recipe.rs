@@ -96,7 +96,7 @@ pub fn unpack_with_recipe(
 ) -> Result<Unpacked, UnpackError> {
     let NewRecipe { home, name } = recipe;
     let mut unpacker = Unpacker::new(into, options)?;
-    let is_closed_out = options.ownership == Ownership::Preserve && effective_user() != 0;
+    let is_closed_out = options.ownership != Ownership::Squash && effective_user() != 0;
     unpacker.overwritten = Some(Overwritten::new(home, is_closed_out)?);
     let writer = RecipeWriter::new(home.create_file(name, MODE)?);
     if let Some(writer) = unpacker.run(tar, Some(writer))? {
@@ -182,8 +182,8 @@ impl<R: Read> Files<R> {
     }
 }
 
-/// Returns whether a member makes no file of its name. What is in it is in the recipe then, whatever
-/// becomes of the tree.
+/// Returns whether a member makes no file of its name. What is in it is in the recipe then,
+/// whatever becomes of the tree.
 pub(crate) fn makes_no_file(member: &Member) -> bool {
     member.kind != Kind::File
         || !matches!(

@@ -119,6 +119,8 @@ pub(crate) struct Unpacker<'a> {
     /// The directory of the last entry and the path it was reached by: the next one is usually in
     /// it, too.
     here: Option<(Vec<u8>, Parent)>,
+    /// The directory that was last found to be on the mount of the root.
+    on_mount: Option<Arc<Dir>>,
     /// The file that the last entry made, while the next one may be for it too.
     last_file: Option<LastFile>,
     /// What the recipe needs that the tree will not have, if there is to be one.
@@ -152,6 +154,7 @@ impl<'a> Unpacker<'a> {
             root: Root::new(into.try_clone()?),
             directories: Directories::new(options.limits.directory_bytes),
             here: None,
+            on_mount: None,
             last_file: None,
             overwritten: None,
             aufs_links: false,
@@ -397,10 +400,7 @@ impl<'a> Unpacker<'a> {
         self.check_mount(&parent.dir)?;
         match metadata.kind {
             FileKind::Directory => {
-                if let Some(overwritten) = &mut self.overwritten {
-                    overwritten.keep_tree(&parent.dir, name)?;
-                }
-                layergraph_fs::remove_tree(&parent.dir, name)?;
+                self.remove_tree(&parent.dir, name)?;
                 self.forget();
             }
             FileKind::Symlink => {
@@ -420,9 +420,27 @@ impl<'a> Unpacker<'a> {
         Ok(())
     }
 
+    /// Removes a directory with everything in it; what a recipe needs of it is kept aside.
+    fn remove_tree(&mut self, dir: &Dir, name: &OsStr) -> Result<(), UnpackError> {
+        match &mut self.overwritten {
+            Some(overwritten) if !overwritten.is_idle() => {
+                let mut keep = |dir: &Dir, name: &OsStr, found: &Metadata| {
+                    overwritten.keep(dir, name, found).map(|_| ())
+                };
+                layergraph_fs::remove_tree_with(dir, name, &mut keep)
+            }
+            _ => Ok(layergraph_fs::remove_tree(dir, name)?),
+        }
+    }
+
     /// Refuses to remove anything from a directory that is behind a mount point.
-    fn check_mount(&self, dir: &Dir) -> Result<(), FsError> {
-        dir.check_same_mount(self.root.dir())
+    fn check_mount(&mut self, dir: &Arc<Dir>) -> Result<(), FsError> {
+        let is_known = |known: &Arc<Dir>| Arc::ptr_eq(known, dir);
+        if !self.on_mount.as_ref().is_some_and(is_known) {
+            dir.check_same_mount(self.root.dir())?;
+            self.on_mount = Some(Arc::clone(dir));
+        }
+        Ok(())
     }
 }
 

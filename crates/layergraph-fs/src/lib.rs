@@ -67,7 +67,7 @@ pub use file::NewFile;
 pub use lock::{LockFile, LockGuard, LockKind};
 pub use metadata::{Device, FileKind, Metadata, seconds_and_nanos};
 pub use object::Object;
-pub use remove::remove_tree;
+pub use remove::{BeforeRemoval, remove_tree, remove_tree_with};
 pub use root::{MakeDirectory, Root};
 pub use staging::{Published, Staging};
 pub use sync::Durability;

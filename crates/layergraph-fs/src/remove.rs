@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::dir::{HERE, LISTED, PASSED};
 use crate::mount::open_on_same_mount;
 use crate::trail::Trail;
-use crate::{Dir, FileKind, FsError, Result};
+use crate::{Dir, FileKind, FsError, Metadata, Result};
 
 /// How often one directory is emptied while somebody else fills it, and how often the removal
 /// begins anew because directories in it were moved.
@@ -34,23 +34,51 @@ const NOTED_OF_LEVEL: usize = 64;
 /// `EXDEV` names a directory of the tree on which something is mounted; nothing behind it is
 /// touched. After an error a part of the tree may be gone.
 pub fn remove_tree(dir: &Dir, name: &OsStr) -> Result<()> {
-    if name == HERE {
-        // unlinkat(2) would say so, but only after everything in it is gone.
-        return Err(dir.here().error("unlinkat", Errno::INVAL));
-    }
-    for _ in 1..ATTEMPTS {
-        match Removal::new(dir)?.run(name) {
-            Err(error) if error.is(Errno::STALE) => {}
-            result => return result,
-        }
-    }
-    Removal::new(dir)?.run(name)
+    remove::<FsError>(dir, name, None)
 }
 
-struct Removal {
+/// What is called with an object that is about to be removed, the directory and the name.
+pub type BeforeRemoval<'a, E> = dyn FnMut(&Dir, &OsStr, &Metadata) -> Result<(), E> + 'a;
+
+/// Removes `name` from `dir` as [`remove_tree`] does, and calls `before` with each object in the
+/// tree that is no directory before that is removed. It may move the object away.
+///
+/// # Errors
+///
+/// As for [`remove_tree`]. An error of `before` ends the removal, and the object stays.
+pub fn remove_tree_with<E: From<FsError>>(
+    dir: &Dir,
+    name: &OsStr,
+    before: &mut BeforeRemoval<'_, E>,
+) -> Result<(), E> {
+    remove(dir, name, Some(before))
+}
+
+fn remove<E: From<FsError>>(
+    dir: &Dir,
+    name: &OsStr,
+    mut before: Option<&mut BeforeRemoval<'_, E>>,
+) -> Result<(), E> {
+    if name == HERE {
+        // unlinkat(2) would say so, but only after everything in it is gone.
+        return Err(dir.here().error("unlinkat", Errno::INVAL).into());
+    }
+    for attempt in 1.. {
+        match Removal::new(dir, before.as_deref_mut())?.run(name) {
+            Err(Stop::Failed(error)) if error.is(Errno::STALE) && attempt < ATTEMPTS => {}
+            Err(Stop::Failed(error)) => return Err(error.into()),
+            Err(Stop::Refused(error)) => return Err(error),
+            Ok(()) | Err(Stop::Full) => break,
+        }
+    }
+    Ok(())
+}
+
+struct Removal<'a, 'b, E> {
     trail: Trail<Level>,
     /// How many names are noted, of all levels.
     noted: usize,
+    before: Option<&'a mut BeforeRemoval<'b, E>>,
 }
 
 /// What is still to be removed from a directory.
@@ -66,8 +94,8 @@ struct Doomed {
     attempts: u32,
 }
 
-impl Removal {
-    fn new(dir: &Dir) -> Result<Removal> {
+impl<'a, 'b, E> Removal<'a, 'b, E> {
+    fn new(dir: &Dir, before: Option<&'a mut BeforeRemoval<'b, E>>) -> Result<Removal<'a, 'b, E>> {
         let level = Level {
             doomed: Vec::new(),
             has_more: false,
@@ -75,10 +103,11 @@ impl Removal {
         Ok(Removal {
             trail: Trail::new(dir.try_clone()?, level),
             noted: 0,
+            before,
         })
     }
 
-    fn run(mut self, name: &OsStr) -> Result<()> {
+    fn run(mut self, name: &OsStr) -> Result<(), Stop<E>> {
         self.begin(name);
         while self.step()? {}
         Ok(())
@@ -90,7 +119,7 @@ impl Removal {
     }
 
     /// Enters a directory, goes on in one, or leaves one; returns whether anything was left to do.
-    fn step(&mut self) -> Result<bool> {
+    fn step(&mut self) -> Result<bool, Stop<E>> {
         let Level { doomed, has_more } = self.trail.state();
         if let Some(doomed) = doomed.last_mut() {
             doomed.attempts += 1;
@@ -110,18 +139,19 @@ impl Removal {
     /// Enters the directory called `name` and removes from it what is not a directory.
     ///
     /// Its name stays on the list until the directory is gone.
-    fn descend(&mut self, name: OsString) -> Result<()> {
+    fn descend(&mut self, name: OsString) -> Result<(), Stop<E>> {
         match self.permitted(|here| open_below(here, &name)) {
             Ok(dir) => {
                 let level = self.clear(&dir)?;
-                self.trail.enter(name, dir, level)
+                self.trail.enter(name, dir, level)?;
             }
             Err(error) if error.is(Errno::NOTDIR) || error.is(Errno::LOOP) => {
                 let result = self.permitted(|here| here.remove_file(&name));
-                self.settle(result)
+                self.settle(result)?;
             }
-            Err(error) => self.settle(Err(error)),
+            Err(error) => self.settle(Err(error))?,
         }
+        Ok(())
     }
 
     /// Leaves a directory that should be empty, and removes it.
@@ -165,11 +195,23 @@ impl Removal {
     ///
     /// A file system may leave out entries while others are removed. They are found in the next
     /// attempt, because then the directory is not empty.
-    fn clear(&mut self, dir: &Dir) -> Result<Level> {
+    fn clear(&mut self, dir: &Dir) -> Result<Level, Stop<E>> {
         let room = (NOTED.saturating_sub(self.noted) / 2).max(NOTED_OF_LEVEL);
         let mut doomed = Vec::new();
+        let mut before = self.before.as_deref_mut();
+        if before.is_some() && dir.metadata_here()?.mode & 0o700 != 0o700 {
+            // What is called before the removals is not to be kept from it by a mode. If it cannot
+            // be changed, that tells why.
+            open_up(dir);
+        }
         let listed = dir.each_entry_here(|name, kind| {
             if kind != Some(FileKind::Directory) {
+                if let Some(before) = &mut before
+                    && let Some(found) = dir.find(name)?
+                    && found.kind != FileKind::Directory
+                {
+                    before(dir, name, &found).map_err(Stop::Refused)?;
+                }
                 match permitted(dir, true, |dir| dir.remove_file(name)) {
                     Err(error) if error.is(Errno::NOENT) => return Ok(()),
                     // A directory of which the file system did not say that it is one.
@@ -187,7 +229,7 @@ impl Removal {
         let has_more = match listed {
             Ok(()) => false,
             Err(Stop::Full) => true,
-            Err(Stop::Failed(error)) => return Err(error),
+            Err(stop) => return Err(stop),
         };
         self.noted += doomed.len();
         Ok(Level { doomed, has_more })
@@ -200,14 +242,17 @@ impl Removal {
     }
 }
 
-/// Why a listing ended.
-enum Stop {
+/// Why a listing or the removal ended.
+enum Stop<E> {
+    /// There was no room for more names.
     Full,
     Failed(FsError),
+    /// By what was called before.
+    Refused(E),
 }
 
-impl From<FsError> for Stop {
-    fn from(error: FsError) -> Stop {
+impl<E> From<FsError> for Stop<E> {
+    fn from(error: FsError) -> Stop<E> {
         Stop::Failed(error)
     }
 }
@@ -281,9 +326,9 @@ mod tests {
             }
         }
         for name in names {
-            let mut removal = Removal::new(&top)?;
+            let mut removal = Removal::<FsError>::new(&top, None)?;
             removal.begin(name);
-            while removal.step()? {
+            while removal.step().is_ok_and(|is_more| is_more) {
                 let here = removal.trail.state().doomed.len();
                 let most = NOTED + removal.trail.depth() * NOTED_OF_LEVEL;
                 assert!(here <= removal.noted && removal.noted <= most);
@@ -291,6 +336,42 @@ mod tests {
             assert_eq!(removal.noted, 0);
             assert!(top.find(name)?.is_none());
         }
+        Ok(())
+    }
+
+    #[test]
+    fn what_goes_is_shown_before_and_may_be_moved_away_or_stay()
+    -> std::result::Result<(), Box<dyn Error>> {
+        let home = tempfile::tempdir()?;
+        let top = Dir::open(home.path())?;
+        let [tree, aside] = ["tree", "aside"].map(OsStr::new);
+        std::fs::create_dir_all(home.path().join("tree/d/e"))?;
+        std::fs::create_dir(home.path().join("aside"))?;
+        for name in ["f", "d/g", "d/e/h"] {
+            std::fs::write(home.path().join("tree").join(name), name)?;
+        }
+        std::os::unix::fs::symlink("/", home.path().join("tree/d/link"))?;
+        let kept = top.open_dir(aside)?;
+        let mut shown = Vec::new();
+        let refused = remove_tree_with(&top, tree, &mut |dir, name, found| {
+            if name == "h" {
+                return Err(FsError::new("kept", dir.path_of(name), Errno::BUSY.into()));
+            }
+            shown.push((name.to_owned(), found.kind));
+            dir.rename(name, &kept, name, crate::RenameMode::NoReplace)
+        });
+        assert!(refused.is_err_and(|error| error.call() == "kept"));
+        assert!(home.path().join("tree/d/e/h").exists());
+        remove_tree_with(&top, tree, &mut |_, _, _| Ok::<(), FsError>(()))?;
+        assert!(top.find(tree)?.is_none());
+        shown.sort();
+        let expected = [
+            ("f", FileKind::File),
+            ("g", FileKind::File),
+            ("link", FileKind::Symlink),
+        ];
+        assert_eq!(shown, expected.map(|(name, kind)| (name.into(), kind)));
+        assert_eq!(kept.sorted_names()?, ["f", "g", "link"]);
         Ok(())
     }
 }

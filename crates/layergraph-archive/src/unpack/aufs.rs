@@ -83,10 +83,7 @@ impl Unpacker<'_> {
                 .is_some_and(|found| found.kind == FileKind::Directory)
             {
                 // A link may have led an entry there.
-                if let Some(overwritten) = &mut self.overwritten {
-                    overwritten.keep_tree(&top, name)?;
-                }
-                layergraph_fs::remove_tree(&top, name)?;
+                self.remove_tree(&top, name)?;
             }
             self.forget();
         }

@@ -15,7 +15,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use layergraph_fs::{Dir, FileKind, FsError, Metadata, RenameMode, Root, Staging, Trail};
+use layergraph_fs::{Dir, FsError, Metadata, RenameMode, Root, Staging};
 use layergraph_tar::Member;
 use layergraph_tar::recipe::{RecipeError, RecipeLimits};
 
@@ -149,6 +149,11 @@ impl Overwritten {
         number
     }
 
+    /// Returns whether the layer has made no file with content so far.
+    pub(super) fn is_idle(&self) -> bool {
+        self.offsets.is_empty()
+    }
+
     /// Returns whether a file has content of the layer that would be lost with it.
     pub(super) fn knows(&self, file: &Metadata) -> bool {
         self.offsets.contains_key(&ObjectId::from(file))
@@ -197,64 +202,6 @@ impl Overwritten {
             limit,
         };
         Err(UnpackError::Recipe(io::Error::other(error)))
-    }
-
-    /// Keeps the contents of a directory that is about to be removed, as far as they are the
-    /// layer's.
-    pub(super) fn keep_tree(&mut self, dir: &Dir, name: &OsStr) -> Result<(), UnpackError> {
-        if self.offsets.is_empty() {
-            return Ok(());
-        }
-        let (top, pending) = self.keep_files(dir, name)?;
-        let mut trail = Trail::new(top, pending);
-        loop {
-            if let Some(name) = trail.state().pop() {
-                let (dir, pending) = self.keep_files(trail.here(), &name)?;
-                trail.enter(name, dir, pending)?;
-            } else if trail.leave()?.is_none() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Opens a directory, keeps the contents of the files in it, and returns the directories in it.
-    fn keep_files(
-        &mut self,
-        above: &Dir,
-        name: &OsStr,
-    ) -> Result<(Dir, Vec<OsString>), UnpackError> {
-        match self.keep_open_files(above, name) {
-            // Its mode may keep its owner from listing it, who is about to remove it.
-            Err(UnpackError::Fs(error)) if error.kind() == io::ErrorKind::PermissionDenied => {
-                above.set_mode(name, 0o700)?;
-                self.keep_open_files(above, name)
-            }
-            result => result,
-        }
-    }
-
-    fn keep_open_files(
-        &mut self,
-        above: &Dir,
-        name: &OsStr,
-    ) -> Result<(Dir, Vec<OsString>), UnpackError> {
-        let dir = above.open_dir_on_mount(name)?;
-        let mut directories = Vec::new();
-        let mut files = Vec::new();
-        dir.each_entry(|name, _| {
-            match dir.find(name)? {
-                Some(found) if found.kind == FileKind::Directory => {
-                    directories.push(name.to_owned());
-                }
-                Some(found) if self.knows(&found) => files.push((name.to_owned(), found)),
-                _ => {}
-            }
-            Ok::<(), FsError>(())
-        })?;
-        for (name, file) in files {
-            self.keep(&dir, &name, &file)?;
-        }
-        Ok((dir, directories))
     }
 
     /// Looks once more for the directories that were reached by links, and forgets those that the

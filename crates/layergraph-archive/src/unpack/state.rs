@@ -67,7 +67,7 @@ impl Unpacker<'_> {
         };
         mapped(stated, maps)
             .map(Cow::Owned)
-            .map_err(|unmapped| unmapped.failing("fchownat", path()))
+            .map_err(|(call, unmapped)| unmapped.failing(call, path()))
     }
 
     /// Sets owner, mode and attributes, in the order in which the kernel lets them stand, and only
@@ -93,6 +93,10 @@ impl Unpacker<'_> {
         let has_mode = now.kind != FileKind::Symlink;
         let mode = self.disk_mode(stated.mode, now.kind);
         let xattrs = self.disk_xattrs(stated, kind, device);
+        // A list says permissions as well. What counts is the mode, as for directories.
+        let has_list = xattrs
+            .iter()
+            .any(|(key, _)| key.starts_with(b"system.posix_acl"));
         let first = if xattrs.is_empty() {
             mode
         } else {
@@ -104,7 +108,7 @@ impl Unpacker<'_> {
         for (key, value) in xattrs {
             object.set_xattr(OsStr::from_bytes(&key), &value)?;
         }
-        if has_mode && first != mode {
+        if has_mode && (first != mode || has_list) {
             object.set_mode(mode)?;
         }
         Ok(ObjectId::from(&now))
@@ -158,12 +162,18 @@ impl Unpacker<'_> {
     }
 }
 
-/// Returns what is stated in the ids of the disk.
-fn mapped(stated: &Stated, maps: &IdMaps) -> Result<Stated, UnmappedId> {
-    let (uid, gid) = maps.outside(stated.uid, stated.gid)?;
+/// Returns what is stated in the ids of the disk, or the call that would have to set an id that is
+/// in no range.
+fn mapped(stated: &Stated, maps: &IdMaps) -> Result<Stated, (&'static str, UnmappedId)> {
+    let owner = maps.outside(stated.uid, stated.gid);
+    let (uid, gid) = owner.map_err(|unmapped| ("fchownat", unmapped))?;
     let mut xattrs = Vec::with_capacity(stated.xattrs.len());
     for (key, value) in &stated.xattrs {
-        xattrs.push((key.clone(), maps.attribute_outside(key, value.clone())?));
+        let value = maps.attribute_outside(key, value.clone());
+        xattrs.push((
+            key.clone(),
+            value.map_err(|unmapped| ("fsetxattr", unmapped))?,
+        ));
     }
     let mode = stated.mode;
     Ok(Stated {

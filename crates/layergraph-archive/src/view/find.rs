@@ -18,8 +18,9 @@ const MAX_COMPONENTS: usize = 4096;
 /// than it takes to unpack any layer within the default limits.
 const MAX_STEPS: u64 = 100_000_000;
 
-/// How many directories stay open, as many as unpacking remembers.
-const CACHED: usize = 128;
+/// How many handles on directories stay open; one of a union has a handle for each layer that it is
+/// in.
+const HANDLES: usize = 128;
 
 /// How many directories above the one at hand are held open for `..`.
 const HELD: usize = 16;
@@ -31,6 +32,8 @@ pub(crate) struct Finder<'a> {
     view: &'a View,
     /// The directories that paths led to last.
     here: HashMap<Vec<u8>, ViewDir<'a>>,
+    /// How many handles they have.
+    handles: usize,
     /// How many components all paths had so far that led through links, with those of the links.
     steps: u64,
 }
@@ -40,6 +43,7 @@ impl<'a> Finder<'a> {
         Finder {
             view,
             here: HashMap::new(),
+            handles: 0,
             steps: 0,
         }
     }
@@ -60,8 +64,10 @@ impl<'a> Finder<'a> {
                 return Ok(None);
             };
             // Emptying a full memory is simpler than choosing.
-            if self.here.len() >= CACHED {
+            self.handles += dir.parts.len();
+            if self.handles > HANDLES {
                 self.here.clear();
+                self.handles = dir.parts.len();
             }
             self.here.insert(path.to_vec(), dir);
         }
@@ -233,6 +239,31 @@ mod tests {
         let view = View::new(Dir::open(home.path())?);
         assert!(is_found(&view, "link")?);
         assert!(!is_found(&view, &format!("{deep}{up}.."))?);
+        Ok(())
+    }
+
+    #[test]
+    fn few_handles_stay_open_however_many_layers_a_directory_is_in() -> Result {
+        const LAYERS: usize = 10;
+        let home = tempfile::tempdir()?;
+        let mut layers = Vec::new();
+        for layer in 0..LAYERS {
+            for number in 0..100 {
+                fs::create_dir_all(home.path().join(format!("{layer}/d{number}")))?;
+            }
+            layers.push(Dir::open(&home.path().join(layer.to_string()))?);
+        }
+        fs::write(home.path().join("3/d7/f"), "")?;
+        let view = View::union(layers, crate::Dialect::Plain);
+        let mut finder = Finder::new(&view);
+        for number in 0..100 {
+            let path = format!("d{number}");
+            let found = finder.find(path.as_bytes(), OsStr::new("f"))?;
+            assert_eq!(found.is_some(), number == 7);
+            let open: usize = finder.here.values().map(|dir| dir.parts.len()).sum();
+            assert_eq!(finder.handles, open);
+            assert!(open <= HANDLES + LAYERS, "{open}");
+        }
         Ok(())
     }
 }

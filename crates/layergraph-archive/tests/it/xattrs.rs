@@ -138,3 +138,43 @@ fn attributes_of_users_are_for_files_and_directories_and_else_dropped_and_counte
         );
     }
 }
+
+#[test]
+fn what_a_mode_says_counts_where_an_access_control_list_says_otherwise() {
+    layergraph_tests::require!(root);
+    // `u::rw,u:7:r,g::r,m::r,o::r` in the kernel's form.
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    for (tag, bits, id) in [
+        (1_u16, 6_u16, u32::MAX),
+        (2, 4, 7),
+        (4, 4, u32::MAX),
+        (16, 4, u32::MAX),
+        (32, 4, u32::MAX),
+    ] {
+        list.extend(tag.to_le_bytes());
+        list.extend(bits.to_le_bytes());
+        list.extend(id.to_le_bytes());
+    }
+    let xattrs = [(b"system.posix_acl_access".to_vec(), list)];
+    for mode in [0o600, 0o400, 0o640] {
+        let directory = tree(&[]);
+        let mut entries = Layer::new();
+        for (path, kind) in [("d", Kind::Directory), ("f", Kind::File)] {
+            let member = entries.member(path.as_bytes(), kind);
+            let xattrs = &xattrs;
+            entries.add(
+                &NewMember {
+                    mode,
+                    xattrs,
+                    ..member
+                },
+                b"",
+            );
+        }
+        apply(&entries.finish(), directory.path()).expect("a good layer");
+        for name in ["d", "f"] {
+            let found = open(directory.path()).metadata(OsStr::new(name));
+            assert_eq!(found.expect("it is there").mode, mode, "{name} {mode:o}");
+        }
+    }
+}
