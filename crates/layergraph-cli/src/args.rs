@@ -165,7 +165,8 @@ pub(crate) struct Unpack {
     #[command(flatten)]
     pub(crate) ownership: Owned,
 
-    /// Write the layer's recipe to this file when the layer is unpacked; see `split`.
+    /// Write the layer's recipe to this file when the layer is unpacked; `-` for stdout. FILE
+    /// appears, or is replaced, only then, and must not be in DIR. See `split`.
     #[arg(long, value_name = "FILE")]
     pub(crate) recipe: Option<PathBuf>,
 

@@ -19,6 +19,7 @@ mod output;
 mod pack;
 mod place;
 mod progress;
+mod recipe;
 mod register;
 mod remove;
 mod report;

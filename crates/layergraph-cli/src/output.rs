@@ -139,7 +139,7 @@ fn refuse_inside(file: &Path, trees: &[&Path]) -> Result<(), Why> {
     match tree_around(directory, trees)? {
         None => Ok(()),
         Some(_) => Err(Why::Usage(
-            "the layer would be a part of what it is made of: write it elsewhere",
+            "the result would be a part of what it is about: write it elsewhere",
         )),
     }
 }

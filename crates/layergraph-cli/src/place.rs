@@ -100,6 +100,13 @@ pub(crate) fn refuse_same(file: &Path, input: &File) -> Result<(), Why> {
     Ok(())
 }
 
+/// Tells whether two paths, of which nothing need be there, are one name in one directory.
+pub(crate) fn is_one_place(one: &Path, other: &Path) -> Result<bool, Why> {
+    let (one, other) = (Place::find(one)?, Place::find(other)?);
+    let (above, others) = (one.parent.metadata_here()?, other.parent.metadata_here()?);
+    Ok(one.name == other.name && above.is_same_object(&others))
+}
+
 /// Returns the one of `trees` that a directory is in, or is.
 ///
 /// Directories are compared as objects: a tree may be mounted at several paths.

@@ -55,7 +55,7 @@ pub(crate) enum Why {
     Apply(ApplyError),
     /// The layer is unpacked, and its recipe is lost.
     #[error("the layer is unpacked, but its recipe could not be written")]
-    Recipe(#[source] FsError),
+    Recipe(#[source] Box<Why>),
     #[error(transparent)]
     Split(TarError),
     #[error(transparent)]

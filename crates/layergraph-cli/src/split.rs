@@ -1,26 +1,23 @@
 //! `layergraph split`: writes the recipe of a layer.
 
-use std::env;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Seek, SeekFrom};
-use std::path::Path;
+use std::io::{Seek, SeekFrom};
 
 use layergraph::archive::codec::decode;
 use layergraph::archive::recipe::{NewRecipe, split};
 use layergraph::archive::{ApplyOptions, Ownership, apply};
-use layergraph::fs::{Dir, Staging};
 use serde::Serialize;
 
 use crate::args;
 use crate::console::Console;
-use crate::output::{Output, output_file, print_json};
-use crate::place::{Place, open_dir, refuse_same};
+use crate::output::{output_file, print_json};
+use crate::place::refuse_same;
+use crate::recipe::RecipeFile;
 use crate::report::{Failure, Why};
 use crate::unpack::{DECODING, is_stdin, not_applied, open_layer, within_memory};
 
-/// What the recipe is called, and the tree, where they are made.
-const RECIPE: &str = "recipe";
+/// What the tree is called that is made to find out what it has.
 const TREE: &str = "tree";
 
 /// What `--json` prints.
@@ -47,45 +44,27 @@ fn attempt(args: &args::Split, json: bool, console: &Console) -> Result<(), Why>
     if let Some(file) = file {
         refuse_same(file, &layer)?;
     }
-    let mut output = Output::open(file, &[], console)?;
-    let staging = Staging::new(&home(file)?)?;
-    let entries = make(layer, staging.dir())?;
-    let mut recipe = staging.dir().open_file(OsStr::new(RECIPE))?;
-    io::copy(&mut recipe, &mut output).map_err(Why::Output)?;
-    output.finish()?;
-    if let Err(error) = staging.discard() {
-        console.warn("remove temporary files", &error);
-    }
+    let recipe = RecipeFile::new(file, &[], console)?;
+    let entries = make(layer, recipe.place())?;
+    recipe.publish(console)?;
     if json {
         print_json(&Document { entries })?;
     }
     Ok(())
 }
 
-/// Returns where temporary files are made: beside the output, or, where that has no place of its
-/// own, where the system has them.
-fn home(file: Option<&Path>) -> Result<Dir, Why> {
-    match file {
-        Some(path) if path.metadata().is_ok_and(|found| !found.is_file()) => {
-            open_dir(&env::temp_dir())
-        }
-        Some(path) => Ok(Place::find(path)?.parent),
-        None => open_dir(&env::temp_dir()),
-    }
-}
-
-/// Makes the recipe in `home`, and returns how many entries the layer has.
+/// Makes the recipe, and returns how many entries the layer has.
 ///
 /// A layer in which names could mean several contents is unpacked for it, and so is one that cannot
 /// be read twice.
-fn make(mut layer: File, home: &Dir) -> Result<u64, Why> {
-    let name = OsStr::new(RECIPE);
+fn make(mut layer: File, recipe: NewRecipe<'_>) -> Result<u64, Why> {
+    let NewRecipe { home, name } = recipe;
     if layer.metadata().map_err(Why::Layer)?.is_file() {
         // Who opened stdin may have read of it before.
         let start = layer.stream_position().map_err(Why::Layer)?;
-        let mut recipe = home.create_file(name, 0o600)?;
+        let mut out = home.create_file(name, 0o600)?;
         let mut plain = decode(&layer, &DECODING).map_err(Why::Layer)?;
-        let split = split(&mut plain, &mut recipe).map_err(Why::Split)?;
+        let split = split(&mut plain, &mut out).map_err(Why::Split)?;
         plain.finish().map_err(Why::Layer)?;
         if split.doubtful.is_none() {
             return Ok(split.entries);
@@ -99,7 +78,6 @@ fn make(mut layer: File, home: &Dir) -> Result<u64, Why> {
     // It is the contents that matter, and anybody can have them.
     options.unpack.ownership = Ownership::Squash;
     options.single_thread = !layer.metadata().map_err(Why::Layer)?.is_file();
-    let recipe = NewRecipe { home, name };
     let applied = apply(&mut layer, &home.open_dir(tree)?, Some(recipe), &options);
     Ok(applied.map_err(not_applied)?.unpacked.entries)
 }

@@ -48,12 +48,12 @@ impl Why {
             Why::NoDirectory { .. } | Why::NotMounted => Status::NotFound,
             Why::ImageJson { .. } | Why::Checksum(_) => Status::Refused,
             Why::Argument(error) if errno(error) == Some(Errno::ENOENT) => Status::NotFound,
-            Why::Argument(error)
-            | Why::Fs(error)
-            | Why::Recipe(error)
-            | Why::Listing(ListingError::Fs(error)) => of_fs(error),
+            Why::Argument(error) | Why::Fs(error) | Why::Listing(ListingError::Fs(error)) => {
+                of_fs(error)
+            }
             Why::Unpack(error) => of_unpack(error),
             Why::Apply(error) => of_apply(error),
+            Why::Recipe(why) => why.status(),
             Why::Split(error) => of_tar(error),
             Why::Assemble(error) => of_assemble(error),
             Why::Pack(error) => of_pack(error),
@@ -73,9 +73,9 @@ impl Why {
 fn of_open(error: &OpenError) -> Status {
     match error {
         OpenError::NoStore { .. } => Status::NotFound,
-        OpenError::Format(FormatError::Unreadable { .. } | FormatError::InvalidIds { .. }) => {
-            Status::Damaged
-        }
+        OpenError::Format(
+            FormatError::Unreadable { .. } | FormatError::InvalidOwnership { .. },
+        ) => Status::Damaged,
         // What is there in its place is of another kind.
         OpenError::Format(FormatError::Fs(error))
             if matches!(

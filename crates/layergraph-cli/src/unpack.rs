@@ -6,9 +6,8 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use layergraph::archive::codec::DecodeOptions;
-use layergraph::archive::recipe::NewRecipe;
 use layergraph::archive::{ApplyError, ApplyOptions, Ownership, Unpacked, apply, change_atomic};
-use layergraph::fs::{Dir, Durability, FileKind, RenameMode, Staging};
+use layergraph::fs::{Dir, Durability};
 use nix::errno::Errno;
 use nix::unistd::Uid;
 use serde::Serialize;
@@ -16,7 +15,8 @@ use serde::Serialize;
 use crate::args;
 use crate::console::{Console, count};
 use crate::output::print_json;
-use crate::place::{Place, argument, open_dir, refuse_same, tree_around};
+use crate::place::{Place, argument, is_one_place, open_dir, refuse_same};
+use crate::recipe::RecipeFile;
 use crate::report::{Failure, Why};
 use crate::status::Status;
 
@@ -52,12 +52,7 @@ fn attempt(
 ) -> Result<(), Why> {
     let mut layer = open_layer(&args.layer)?;
     let way = way(args, console)?;
-    let recipe = args.recipe.as_deref();
-    if let Some(file) = recipe {
-        refuse_same(file, &layer)?;
-    }
-    let recipe = recipe.map(|file| RecipeFile::new(file, &args.dir, console));
-    let recipe = recipe.transpose()?;
+    let recipe = recipe(args, json, &layer, console)?;
     let place = recipe.as_ref().map(RecipeFile::place);
     let mut options = within_memory(ApplyOptions::default());
     options.unpack.ownership = ownership.clone();
@@ -80,7 +75,9 @@ fn attempt(
     };
     let done = applied.map_err(not_applied)?.unpacked;
     if let Some(recipe) = recipe {
-        recipe.publish()?;
+        recipe
+            .publish(console)
+            .map_err(|why| Why::Recipe(why.into()))?;
     }
     tell(&done, console);
     if json {
@@ -154,44 +151,34 @@ fn way(args: &args::Unpack, console: &Console) -> Result<Way, Why> {
     Ok(Way::AtOnce(place))
 }
 
-/// Where a recipe is made: beside the file that it becomes when all is unpacked.
-struct RecipeFile {
-    staging: Staging,
-    place: Place,
-}
-
-impl RecipeFile {
-    /// Prepares for the recipe of a layer that gets into `dir`, of which the file must not be a
-    /// part.
-    fn new(file: &Path, dir: &Path, console: &Console) -> Result<RecipeFile, Why> {
-        let place = Place::find(file)?;
-        let is_inside = dir.exists() && tree_around(place.parent.path(), &[dir])?.is_some();
-        let found = place.parent.find(&place.name)?;
-        let is_other = found.is_some_and(|found| found.kind != FileKind::File);
-        if is_inside || is_other {
-            return Err(Why::Usage("the recipe is for a file outside of DIR"));
+/// Prepares for the recipe, if one is wanted.
+fn recipe(
+    args: &args::Unpack,
+    json: bool,
+    layer: &File,
+    console: &Console,
+) -> Result<Option<RecipeFile>, Why> {
+    let Some(file) = &args.recipe else {
+        return Ok(None);
+    };
+    if file == Path::new("-") && json {
+        return Err(Why::Usage(
+            "--json needs --recipe FILE: the result takes stdout",
+        ));
+    }
+    let file = Some(file.as_path()).filter(|file| *file != Path::new("-"));
+    if let Some(file) = file {
+        refuse_same(file, layer)?;
+    }
+    if !args.dir.exists() {
+        if let Some(file) = file
+            && is_one_place(file, &args.dir)?
+        {
+            return Err(Why::Usage("the recipe and DIR cannot have one name"));
         }
-        place.sweep(console);
-        let staging = Staging::new(&place.parent)?;
-        Ok(RecipeFile { staging, place })
+        return RecipeFile::new(file, &[], console).map(Some);
     }
-
-    fn place(&self) -> NewRecipe<'_> {
-        NewRecipe {
-            home: self.staging.dir(),
-            name: &self.place.name,
-        }
-    }
-
-    /// Gives the recipe its name, in the place of an old file.
-    fn publish(self) -> Result<(), Why> {
-        let Place { parent, name, .. } = &self.place;
-        let (mode, durability) = (RenameMode::Replace, Durability::None);
-        let published = self
-            .staging
-            .publish_entry(name, parent, name, mode, durability);
-        published.map(|_| ()).map_err(Why::Recipe)
-    }
+    RecipeFile::new(file, &[&args.dir], console).map(Some)
 }
 
 /// Tells why a layer was not applied.

@@ -49,7 +49,7 @@ impl Graph {
                 }
             }
         }
-        // What is left are circles, and what they build on.
+        // What is left are circles: a node has one parent.
         order.extend(ids.iter().filter(|id| children[id] > 0));
         Ok(order)
     }

@@ -78,9 +78,10 @@ pub enum FormatError {
         /// What was asked for.
         wanted: String,
     },
-    /// The ranges of ids that the file has are none that a store could have been made with.
-    #[error("the store {} has ranges of ids that cannot be", root.display())]
-    InvalidIds {
+    /// What the file says of the ownership contradicts itself, or its ranges of ids are none that a
+    /// store could have been made with.
+    #[error("the store {} has an ownership that cannot be", root.display())]
+    InvalidOwnership {
         /// The store.
         root: PathBuf,
         /// What is wrong with them.
@@ -177,30 +178,37 @@ impl Format {
             incompatible,
             ..
         } = &file.features;
-        let (mut ownership, mut driver) = (PRESERVE, None);
-        let (mut users, mut groups) = (None, None);
+        let [mut ownership, mut driver, mut users, mut groups] = [None; 4];
         for feature in incompatible.iter().chain(read_only_compatible) {
-            if let Some(name) = feature.strip_prefix(OWNERSHIP).and_then(known_ownership) {
-                ownership = name;
+            let said = if let Some(name) = feature.strip_prefix(OWNERSHIP).and_then(known_ownership)
+            {
+                ownership.replace(name)
             } else if let Some(ranges) = feature.strip_prefix(UID_MAP) {
-                users = Some(ranges);
+                users.replace(ranges)
             } else if let Some(ranges) = feature.strip_prefix(GID_MAP) {
-                groups = Some(ranges);
+                groups.replace(ranges)
             } else if let Some(name) = feature.strip_prefix(DRIVER) {
-                driver = Some(name.to_owned());
+                driver.replace(name)
             } else {
                 let feature = feature.clone();
                 return Err(FormatError::Feature { root, feature });
+            };
+            if said.is_some() {
+                let source = format!("{feature} is not all that it says of this").into();
+                return Err(FormatError::InvalidOwnership { root, source });
             }
         }
+        let driver = driver.map(str::to_owned);
+        let ownership = ownership.unwrap_or(PRESERVE);
         let ownership = match (ownership, users, groups) {
             (MAPPED, Some(users), Some(groups)) => parse_mapped(users, groups),
-            (MAPPED, ..) => Err("those of users or of groups are missing".into()),
+            (MAPPED, ..) => Err("the ranges of users or of groups are missing".into()),
             (_, None, None) if ownership == SQUASH => Ok(Ownership::Squash),
             (_, None, None) => Ok(Ownership::Preserve),
-            _ => Err(format!("its ownership is {ownership}").into()),
+            _ => Err(format!("there are no ranges with the ownership {ownership}").into()),
         };
-        let ownership = ownership.map_err(|source| FormatError::InvalidIds { root, source })?;
+        let ownership =
+            ownership.map_err(|source| FormatError::InvalidOwnership { root, source })?;
         Ok(Format { ownership, driver })
     }
 

@@ -102,7 +102,7 @@ fn a_layer_is_written_neither_into_the_store_nor_to_nowhere() -> Result {
         .failed(
             2,
             "layergraph: export the layer of 70: \
-         the layer would be a part of what it is made of: write it elsewhere",
+         the result would be a part of what it is about: write it elsewhere",
         );
     assert!(!names(&store.root())?.contains(&"layer.tar".to_owned()));
     let nowhere = store.home.path("none/layer.tar");

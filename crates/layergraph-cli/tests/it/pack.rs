@@ -120,7 +120,7 @@ fn a_layer_does_not_become_a_part_of_what_it_is_made_of() -> Result {
     let (tree, old) = (home.dir("tree")?, home.dir("old")?);
     fs::create_dir(tree.join("d"))?;
     let before = listing(&tree)?;
-    let why = "the layer would be a part of what it is made of: write it elsewhere";
+    let why = "the result would be a part of what it is about: write it elsewhere";
     for file in [
         tree.join("layer.tar"),
         tree.join("d/layer.tar"),

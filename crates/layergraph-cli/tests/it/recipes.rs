@@ -84,20 +84,57 @@ fn a_recipe_is_written_whole_and_to_a_file_or_not_at_all() -> Result {
     let said = say(&[&"unpack", &bad, &tree, &"--recipe", &recipe])?;
     assert_eq!(said.status, Some(7), "{}", said.stderr);
     assert_eq!(fs::read_to_string(&recipe)?, "an old one");
-    for place in [tree.join("recipe"), tree.clone(), "/dev/null".into()] {
-        let said = say(&[&"unpack", &good, &tree, &"--recipe", &place])?;
-        let line = format!(
-            "layergraph: unpack {} to {}: the recipe is for a file outside of DIR",
-            good.display(),
-            tree.display()
-        );
-        said.failed(2, &line);
+    let new = home.path("new");
+    for (dir, place, status, why) in [
+        (
+            &tree,
+            &tree.join("recipe"),
+            2,
+            "would be a part of what it is about",
+        ),
+        (&tree, &tree, 1, "is a directory"),
+        (&new, &new, 2, "the recipe and DIR cannot have one name"),
+        (&new, &home.path("./tree/../new"), 2, "cannot have one name"),
+    ] {
+        let said = say(&[&"unpack", &good, dir, &"--recipe", place])?;
+        assert_eq!(said.status, Some(status), "{}", said.stderr);
+        assert!(said.stderr.contains(why), "{}", said.stderr);
     }
     let none = home.path("none").join("recipe");
     let said = say(&[&"unpack", &good, &tree, &"--recipe", &none])?;
     assert_eq!(said.status, Some(3), "{}", said.stderr);
     assert!(!tree.join("usr").exists());
     assert_eq!(home.names()?, ["bad.tar", "good.tar", "recipe", "tree"]);
+    Ok(())
+}
+
+#[test]
+fn a_recipe_goes_to_stdout_or_a_device_as_well() -> Result {
+    let home = Home::new()?;
+    let layer = home.file("layer.tar", good_layer())?;
+    // Not one after the other in a pipe: the directory has to be there.
+    let script = r#""$0" unpack "$1" "$2" --recipe - >"$2.r" && "$0" assemble "$2.r" "$2""#;
+    let said = shell(script, &[&layer, &home.path("one")])?.done();
+    assert!(said.stdout == good_layer(), "{}", said.stderr);
+    let two = home.path("two");
+    say(&[&"unpack", &layer, &two, &"--recipe", &"/dev/null"])?.done();
+    let said = say(&[&"--json", &"unpack", &layer, &two, &"--recipe", &"-"])?;
+    assert_eq!(said.status, Some(2), "{}", said.stderr);
+    assert_eq!(home.names()?, ["layer.tar", "one", "one.r", "two"]);
+    Ok(())
+}
+
+#[test]
+fn a_recipe_has_the_mode_of_what_is_written() -> Result {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new()?;
+    let layer = home.file("layer.tar", good_layer())?;
+    let (one, two) = (home.path("one"), home.path("two"));
+    let script = r#"umask 027; "$0" unpack "$1" "$2" --recipe "$3"; "$0" split "$1" -o "$4""#;
+    shell(script, &[&layer, &home.path("tree"), &one, &two])?.done();
+    for file in [one, two] {
+        assert_eq!(fs::metadata(file)?.permissions().mode() & 0o777, 0o640);
+    }
     Ok(())
 }
 

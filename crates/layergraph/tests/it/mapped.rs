@@ -115,13 +115,21 @@ fn ranges_that_no_store_was_made_with_are_refused_and_left_alone() -> Result {
         ],
         &["ownership=squash", "uid-map=0:0:1", "gid-map=0:0:1"],
         &["uid-map=0:0:1", "gid-map=0:0:1"],
+        // What is said twice.
+        &["ownership=squash", "ownership=preserve"],
+        &[
+            "ownership=mapped",
+            "uid-map=0:0:1",
+            "uid-map=0:5:1",
+            "gid-map=0:0:1",
+        ],
     ] {
         let text = format(features);
         let place = Place::with_format(&text)?;
         let refused = StoreOptions::new().open_graph(&place.root());
         let is_invalid = matches!(
             refused,
-            Err(OpenError::Format(FormatError::InvalidIds { .. }))
+            Err(OpenError::Format(FormatError::InvalidOwnership { .. }))
         );
         assert!(is_invalid, "{features:?}: {refused:?}");
         assert_eq!(place.format(), Some(text));
