@@ -5,12 +5,12 @@ mod ahead;
 use std::io::{self, Read};
 
 use layergraph_digest::{Algorithm, DiffId, Digest, HashReader, Hashed, Verifier, VerifyError};
-use layergraph_fs::{Dir, FsError};
+use layergraph_fs::FsError;
 
 use self::ahead::reading_ahead;
 use crate::codec::{Codec, DecodeOptions, decode};
 use crate::recipe::{NewRecipe, unpack_with_recipe};
-use crate::{UnpackError, UnpackOptions, Unpacked, unpack};
+use crate::{Place, UnpackError, UnpackOptions, Unpacked, unpack};
 
 /// How a blob is applied.
 #[derive(Debug, Clone, Default)]
@@ -44,7 +44,7 @@ pub struct ExpectedBlob {
 }
 
 /// What there is to be known of a layer that was applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Applied {
     /// How the blob was packed.
@@ -123,12 +123,13 @@ impl From<FsError> for ApplyError {
 /// is known for sure only at the end. So after any error the directory holds what
 /// was unpacked until then: apply into a directory nobody can see yet, or by
 /// [`change_atomic`](crate::change_atomic).
-pub fn apply(
+pub fn apply<'a>(
     blob: &mut (dyn Read + Send),
-    into: &Dir,
+    place: impl Into<Place<'a>>,
     recipe: Option<NewRecipe<'_>>,
     options: &ApplyOptions,
 ) -> Result<Applied, ApplyError> {
+    let place = place.into();
     let is_hashed = options.digests || options.blob.is_some() || options.diff_id.is_some();
     let mut blob = match options.blob {
         Some(ExpectedBlob { digest, size }) => Passing::Verified(Verifier::new(digest, size, blob)),
@@ -149,8 +150,8 @@ pub fn apply(
         Passing::Plain(&mut plain)
     };
     let unpack = |tar: &mut dyn Read| match recipe {
-        Some(recipe) => unpack_with_recipe(tar, into, &unpacking, recipe),
-        None => unpack(tar, into, &unpacking),
+        Some(recipe) => unpack_with_recipe(tar, place, &unpacking, recipe),
+        None => unpack(tar, place, &unpacking),
     };
     let unpacked = if options.single_thread {
         unpack(&mut tar)?

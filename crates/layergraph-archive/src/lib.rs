@@ -5,7 +5,8 @@
 //! trees of files and back:
 //!
 //! - [`unpack`] applies a layer to a directory, [`unpack_atomic`] wholly or not at all, [`apply`]
-//!   a blob, whatever it is packed by, and says all that is to be known of it;
+//!   a blob, whatever it is packed by, and says all that is to be known of it; a [`Place`] is one
+//!   directory with the whole tree, or one that holds only what the layer changes;
 //! - [`changes`] lists what differs between two trees, [`pack`] writes that as a layer;
 //! - [`View`] is a tree to be read: a directory, or a union of layers as overlayfs would mount it;
 //! - [`listing`](listing()) prints a tree, so that equal trees have equal listings;
@@ -79,5 +80,5 @@ pub use changes::{Change, ChangeKind, CompareOptions, changes};
 pub use listing::listing;
 pub use ownership::{IdKind, IdMap, IdMaps, IdRange, InvalidIds, Ownership, UnmappedId};
 pub use pack::{PackError, Packed, pack};
-pub use unpack::{Limits, UnpackError, UnpackOptions, Unpacked, unpack};
+pub use unpack::{Limits, Place, UnpackError, UnpackOptions, Unpacked, Unsettled, unpack};
 pub use view::{Dialect, Entry, View, ViewDir};

@@ -64,7 +64,7 @@ use layergraph_tar::{Kind, Limits as TarLimits, Member, Reader, TarError};
 pub use self::split::{Split, split};
 use crate::Ownership;
 use crate::unpack::{
-    EntryName, Limits, Overwritten, UnpackError, UnpackOptions, Unpacked, Unpacker,
+    EntryName, Limits, Overwritten, Place, UnpackError, UnpackOptions, Unpacked, Unpacker,
 };
 use crate::view::{Finder, View};
 
@@ -88,14 +88,15 @@ pub struct NewRecipe<'a> {
 ///
 /// After an error the directory holds what was unpacked until then, as with
 /// [`unpack`](crate::unpack()), and the recipe may be there, incomplete.
-pub fn unpack_with_recipe(
+pub fn unpack_with_recipe<'a>(
     tar: &mut dyn Read,
-    into: &Dir,
+    place: impl Into<Place<'a>>,
     options: &UnpackOptions,
     recipe: NewRecipe<'_>,
 ) -> Result<Unpacked, UnpackError> {
     let NewRecipe { home, name } = recipe;
-    let mut unpacker = Unpacker::new(into, options)?;
+    let place = place.into();
+    let mut unpacker = Unpacker::new(place, options)?;
     let is_closed_out = options.ownership != Ownership::Squash && effective_user() != 0;
     unpacker.overwritten = Some(Overwritten::new(home, is_closed_out)?);
     let writer = RecipeWriter::new(home.create_file(name, MODE)?);
@@ -105,7 +106,7 @@ pub fn unpack_with_recipe(
     if let Some(overwritten) = unpacker.overwritten.take() {
         if !overwritten.is_nothing() {
             // Before the directories get the modes that may close them to us.
-            complete(&overwritten, into, recipe)?;
+            complete(&overwritten, place, recipe)?;
         }
         overwritten.discard()?;
     }
@@ -119,12 +120,12 @@ fn finish(recipe: RecipeWriter<NewFile>) -> Result<NewFile, UnpackError> {
 /// Writes the recipe anew, with the contents in it that the tree does not have.
 fn complete(
     overwritten: &Overwritten,
-    tree: &Dir,
+    place: Place<'_>,
     recipe: NewRecipe<'_>,
 ) -> Result<(), UnpackError> {
     let NewRecipe { home, name } = recipe;
     let unreadable = |error: RecipeError| UnpackError::Recipe(io::Error::other(error));
-    let tree = View::new(tree.try_clone()?);
+    let tree = View::new(place.dir().try_clone()?);
     let mut contents = Contents::new(&tree);
     let read = || Recipe::new(home.open_file(name)?).map_err(unreadable);
     let mut files = Files {

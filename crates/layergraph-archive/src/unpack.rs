@@ -7,17 +7,23 @@
 
 mod again;
 mod aufs;
+mod bring;
 mod directories;
 mod error;
 mod finish;
 mod limits;
 mod link;
+mod lower;
 mod name;
 mod object;
 mod overwritten;
+mod parent;
+mod place;
+mod settle;
 mod state;
 mod whiteout;
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -29,12 +35,17 @@ use layergraph_tar::recipe::RecipeWriter;
 use layergraph_tar::{Kind, Limits as TarLimits, Member, Reader};
 
 use self::again::LastFile;
+use self::bring::BroughtLink;
 use self::directories::{Directories, ObjectId};
 pub use self::error::UnpackError;
 pub use self::limits::Limits;
+use self::lower::Lower;
 pub(crate) use self::name::{EntryName, WHITEOUT_PREFIX};
 pub(crate) use self::overwritten::Overwritten;
-use self::overwritten::Way;
+use self::parent::Parent;
+use self::place::Below;
+pub use self::place::Place;
+pub use self::settle::Unsettled;
 use crate::Ownership;
 
 /// How a layer is unpacked.
@@ -48,7 +59,7 @@ pub struct UnpackOptions {
 }
 
 /// What an unpacking did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Unpacked {
     /// How many entries the layer has, whiteouts included.
@@ -64,6 +75,9 @@ pub struct Unpacked {
     /// How many devices and named pipes were recorded instead of made, under
     /// [`Ownership::Squash`].
     pub recorded_nodes: u64,
+    /// What is to be settled when the layers below are known, if they were not
+    /// ([`Place::detached`]).
+    pub unsettled: Option<Unsettled>,
 }
 
 /// Makes the name of an entry fit for a message: no control characters, no broken UTF-8.
@@ -79,7 +93,7 @@ pub(crate) fn shown(path: &[u8]) -> String {
     text
 }
 
-/// Applies the layer in `tar`, an uncompressed stream, to the directory `into`.
+/// Applies the layer in `tar`, an uncompressed stream, to a directory.
 ///
 /// Entries replace what is there, directories merge, whiteouts (`.wh.name`, `.wh..wh..opq`) remove
 /// what was there before this call and never what this layer has made (image-spec, *Image Layer
@@ -98,12 +112,12 @@ pub(crate) fn shown(path: &[u8]) -> String {
 ///
 /// After an error the directory holds what was unpacked until then: unpack into a directory nobody
 /// can see yet, or use [`unpack_atomic`](crate::unpack_atomic).
-pub fn unpack(
+pub fn unpack<'a>(
     tar: &mut dyn Read,
-    into: &Dir,
+    place: impl Into<Place<'a>>,
     options: &UnpackOptions,
 ) -> Result<Unpacked, UnpackError> {
-    let mut unpacker = Unpacker::new(into, options)?;
+    let mut unpacker = Unpacker::new(place.into(), options)?;
     unpacker.run(tar, None)?;
     unpacker.finish()
 }
@@ -115,6 +129,15 @@ const STEPS_OF_A_DIRECTORY: u64 = 32;
 pub(crate) struct Unpacker<'a> {
     options: &'a UnpackOptions,
     root: Root,
+    /// The layers below, if they are not in the directory.
+    lower: Option<Lower<'a>>,
+    /// Where the paths lead, without links, for which all that is needed was copied up.
+    ways: HashMap<Vec<u8>, Vec<u8>>,
+    /// How many components it took to find that out.
+    lower_steps: u64,
+    brought_links: Vec<BroughtLink>,
+    /// What is to be settled, if the layers below are not known.
+    unsettled: Option<Unsettled>,
     directories: Directories,
     /// The directory of the last entry and the path it was reached by: the next one is usually in
     /// it, too.
@@ -134,24 +157,26 @@ pub(crate) struct Unpacker<'a> {
     done: Unpacked,
 }
 
-/// The directory an entry goes into.
-#[derive(Clone)]
-struct Parent {
-    dir: Arc<Dir>,
-    id: ObjectId,
-    /// Whether new objects in it get an access control list from it (`acl(5)`).
-    bequeaths: bool,
-    /// How links led to it, where there is to be a recipe.
-    way: Option<Arc<Way>>,
-}
-
 type Archive<'a> = Reader<&'a mut dyn Read, Option<RecipeWriter<NewFile>>>;
 
 impl<'a> Unpacker<'a> {
-    pub(crate) fn new(into: &Dir, options: &'a UnpackOptions) -> Result<Unpacker<'a>, UnpackError> {
+    pub(crate) fn new(
+        place: Place<'a>,
+        options: &'a UnpackOptions,
+    ) -> Result<Unpacker<'a>, UnpackError> {
+        let (lower, unsettled) = match place.below() {
+            Below::Here => (None, None),
+            Below::Layers(view) => (Some(Lower::new(view)), None),
+            Below::Unknown => (None, Some(Unsettled::new(options.limits.directory_bytes))),
+        };
         Ok(Unpacker {
             options,
-            root: Root::new(into.try_clone()?),
+            lower,
+            ways: HashMap::new(),
+            lower_steps: 0,
+            brought_links: Vec::new(),
+            unsettled,
+            root: Root::new(place.dir().try_clone()?),
             directories: Directories::new(options.limits.directory_bytes),
             here: None,
             on_mount: None,
@@ -242,7 +267,8 @@ impl<'a> Unpacker<'a> {
     /// Checks what it has taken to find the way to an entry and those before it.
     fn check_steps(&self, member: &Member) -> Result<(), UnpackError> {
         let limit = self.options.limits.steps;
-        check_limit(member, self.root.steps(), "steps through links", limit)?;
+        let steps = self.root.steps().saturating_add(self.lower_steps);
+        check_limit(member, steps, "steps through links", limit)?;
         let making = self.implied.saturating_mul(STEPS_OF_A_DIRECTORY);
         check_limit(member, making, "steps for directories it implies", limit)
     }
@@ -273,9 +299,14 @@ impl<'a> Unpacker<'a> {
         archive: &mut Archive<'_>,
     ) -> Result<(), UnpackError> {
         Self::check_kind(member)?;
-        let parent = self
-            .parent(directory, member)
-            .map_err(|error| error.about(member))?;
+        let parent = match self.parent(directory, member) {
+            // What is in the way may stand elsewhere: in a directory of the layers below.
+            Err(UnpackError::Fs(error)) if self.unsettled.is_some() && error.leads_nowhere() => {
+                let path = shown(&member.path);
+                return Err(UnpackError::Below { path });
+            }
+            result => result.map_err(|error| error.about(member))?,
+        };
         let file_name = OsStr::from_bytes(name);
         match member.kind {
             _ if is_directory(member) => self.directory(member, &parent, file_name),
@@ -314,63 +345,6 @@ impl<'a> Unpacker<'a> {
         }
     }
 
-    /// Opens the directory an entry goes into, after making what is missing of it.
-    fn parent(&mut self, path: &[u8], member: &Member) -> Result<Parent, UnpackError> {
-        if let Some((here, parent)) = &self.here
-            && here == path
-        {
-            return Ok(parent.clone());
-        }
-        let Unpacker {
-            root,
-            directories,
-            implied,
-            ..
-        } = self;
-        let top = root.dir().path().to_owned();
-        let dir = root.directory_or_make(path, &mut |dir: &Dir, name: &OsStr| {
-            // The path has no such name, but a link on it may.
-            if name.as_bytes().starts_with(WHITEOUT_PREFIX) {
-                return Err(UnpackError::Name {
-                    path: shown(&member.path),
-                    reason: "a link on its way leads to a whiteout",
-                });
-            }
-            let above = dir.metadata_here()?;
-            let above_id = ObjectId::from(&above);
-            directories.touch(&path_below(&top, dir, OsStr::new("")), &above)?;
-            let bequeaths = !directories.is_made(above_id) && bequeaths(dir)?;
-            let id = object::make_directory(dir, name, bequeaths)?;
-            *implied += 1;
-            let path = path_below(&top, dir, name);
-            directories.insert_fresh(id, &path, member.mtime, None)?;
-            directories.insert_object(above_id, name.as_bytes())
-        })?;
-        let mut parent = self.enter(dir)?;
-        if self.overwritten.is_some() {
-            let real = self.path_of(&parent.dir, OsStr::new(""));
-            let path = path.to_vec();
-            parent.way = (real != path).then(|| Arc::new(Way { path, real }));
-        }
-        self.here = Some((path.to_vec(), parent.clone()));
-        Ok(parent)
-    }
-
-    /// Records that something in the directory is about to change.
-    fn enter(&mut self, dir: Arc<Dir>) -> Result<Parent, UnpackError> {
-        let metadata = dir.metadata_here()?;
-        let path = self.path_of(&dir, OsStr::new(""));
-        self.directories.touch(&path, &metadata)?;
-        let id = ObjectId::from(&metadata);
-        let bequeaths = !self.directories.is_made(id) && bequeaths(&dir)?;
-        Ok(Parent {
-            dir,
-            id,
-            bequeaths,
-            way: None,
-        })
-    }
-
     /// Returns the path below the root of `name` in a directory, of the directory itself for no
     /// name.
     fn path_of(&self, dir: &Dir, name: &OsStr) -> Vec<u8> {
@@ -380,6 +354,7 @@ impl<'a> Unpacker<'a> {
     /// Forgets opened directories, because a directory or a link was removed.
     fn forget(&mut self) {
         self.here = None;
+        self.ways.clear();
         self.root.forget();
     }
 
@@ -468,12 +443,6 @@ fn path_below(top: &Path, dir: &Dir, name: &OsStr) -> Vec<u8> {
         below.join(name)
     };
     path.into_os_string().into_vec()
-}
-
-/// Returns whether new objects in a directory get an access control list from it (`acl(5)`).
-fn bequeaths(dir: &Dir) -> Result<bool, FsError> {
-    let default = dir.xattr(OsStr::new("."), OsStr::new("system.posix_acl_default"))?;
-    Ok(default.is_some())
 }
 
 /// Returns whether a member stands for a directory.

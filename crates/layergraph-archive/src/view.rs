@@ -97,6 +97,11 @@ impl View {
         self
     }
 
+    /// Returns how the tree says what it hides of the layers below.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     /// Opens the root directory.
     pub fn root(&self) -> Result<ViewDir<'_>, FsError> {
         // The roots are merged whatever is said of them: none is looked up, so the kernel does not
@@ -369,6 +374,21 @@ impl<'a> ViewDir<'a> {
             !is_sign && !is_record
         });
         Ok(attributes)
+    }
+
+    /// Returns the directory on disk that says what this one is.
+    pub(crate) fn on_disk(&self) -> &Dir {
+        &self.parts[0].dir
+    }
+
+    /// Returns how many directories on disk are held open.
+    pub(crate) fn handles(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Returns the directory on disk that has an object of this one.
+    pub(crate) fn holder(&self, entry: &Entry) -> &Dir {
+        self.dir_of(entry)
     }
 
     /// Returns whether this is one plain directory: its inode then stands for all in it.

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::time::SystemTime;
 
 use layergraph_archive::recipe::NewRecipe;
-use layergraph_archive::{ApplyOptions, apply};
+use layergraph_archive::{ApplyOptions, Place, apply};
 use layergraph_driver::{DriverError, InvalidLayerId, LayerId, StagedLayer};
 use layergraph_fs::{Dir, LockKind, RenameMode, Staging, seconds_and_nanos};
 use layergraph_image::v1::{Config, Image};
@@ -256,8 +256,13 @@ impl Graph {
             home,
             name: OsStr::new(files::RECIPE),
         };
-        let applied = apply(layer, staged.dir(), Some(recipe), &options)
-            .map_err(|error| failed().because(error))?;
+        let below = staged.below().map_err(|error| self.no_rootfs(id, error))?;
+        let place = match &below {
+            Some(below) => Place::over(staged.dir(), below),
+            None => staged.dir().into(),
+        };
+        let applied =
+            apply(layer, place, Some(recipe), &options).map_err(|error| failed().because(error))?;
         Ok(i64::try_from(applied.unpacked.size).unwrap_or(i64::MAX))
     }
 

@@ -151,6 +151,13 @@ pub trait StagedLayer: Debug + Send {
     /// Returns the directory to unpack into.
     fn dir(&self) -> &Dir;
 
+    /// Returns what is below the layer, where its directory holds only what it changes of that.
+    ///
+    /// None if the directory is the whole tree, or nobody has said what is below.
+    fn below(&self) -> Result<Option<View>> {
+        Ok(None)
+    }
+
     /// Makes it the layer `id` on top of `parent`, in one step.
     ///
     /// A driver that is not [independent](Capabilities::independent) was told the parent when the

@@ -74,6 +74,19 @@ pub fn copy_into(from: &Dir, to: &Dir) -> Result<()> {
     copier.from.state().finish(from, to)
 }
 
+/// Makes an empty directory, in what is known about itself, a copy of another one.
+///
+/// Owner, extended attributes, mode and times are kept, and left out, as with [`copy_tree`];
+/// attributes that `keep` does not want are left out, too. What `to` has inherited from the
+/// directory it is in, it loses.
+pub fn copy_metadata(from: &Dir, to: &Dir, keep: &dyn Fn(&OsStr) -> bool) -> Result<()> {
+    to.remove_inherited_acls()?;
+    let here = OsStr::new(crate::dir::HERE);
+    let mut xattrs = from.xattrs(here)?;
+    xattrs.retain(|(key, _)| keep(key));
+    Copied::Entry(to, here).preserve(&from.metadata_here()?, xattrs)
+}
+
 /// Replaces the object `name`, which is not a directory, by a copy of it that has no other name.
 ///
 /// This breaks a hard link. The copy is made in a [`Staging`] beside it, with everything that

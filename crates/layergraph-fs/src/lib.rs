@@ -60,7 +60,7 @@ mod trail;
 mod user;
 
 pub use atomic::{AtomicFile, write_atomic};
-pub use copy::{copy_file, copy_into, copy_tree, replace_by_copy};
+pub use copy::{copy_file, copy_into, copy_metadata, copy_tree, replace_by_copy};
 pub use dir::{Dir, DirEntry, RenameMode};
 pub use error::FsError;
 pub use file::NewFile;

@@ -93,7 +93,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
 
 fn run_unpack(round: &mut Round<'_>) -> Result {
     let Round { ground, tree, .. } = round;
-    unpack(&mut ground.upper.as_slice(), tree, &ground.options())?;
+    unpack(&mut ground.upper.as_slice(), &*tree, &ground.options())?;
     Ok(())
 }
 
@@ -105,7 +105,7 @@ fn run_unpack_with_recipe(round: &mut Round<'_>) -> Result {
     };
     unpack_with_recipe(
         &mut ground.upper.as_slice(),
-        tree,
+        &*tree,
         &ground.options(),
         recipe,
     )?;

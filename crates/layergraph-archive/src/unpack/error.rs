@@ -72,6 +72,13 @@ pub enum UnpackError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// What the layer does depends on the layers below, and these are not known: it is unpacked
+    /// [over](crate::Place::over) them or not at all.
+    #[error("cannot tell what {path} is before the layers below are known")]
+    Below {
+        /// The name of the entry or the directory, made printable.
+        path: String,
+    },
     /// The layer wants more than its [`Limits`](crate::Limits) allow.
     #[error("refused the entry {path}: more than {limit} {what}")]
     Limit {

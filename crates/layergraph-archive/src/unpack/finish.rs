@@ -10,19 +10,28 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use layergraph_fs::{Device, Dir, FileKind, FsError};
+use layergraph_fs::{Device, Dir, FileKind, FsError, Metadata};
 
 use super::directories::{Directories, Directory, ObjectId};
+use super::lower::is_whiteout;
 use super::{UnpackError, Unpacked, Unpacker, shown};
 use crate::Ownership;
-use crate::attributes::is_host_label;
+use crate::attributes::{is_host_label, is_overlay};
 
 impl Unpacker<'_> {
     /// Sets the metadata of all directories and returns what was done.
     pub(crate) fn finish(mut self) -> Result<Unpacked, UnpackError> {
+        self.remove_brought_links()?;
         self.forget();
+        if self.unsettled.is_some() {
+            let root = ObjectId::from(&self.root.dir().metadata_here()?);
+            self.root_is_bare(root);
+        }
         let directories = std::mem::replace(&mut self.directories, Directories::new(0));
         for (id, directory) in directories.into_deepest_first() {
+            if let Some(unsettled) = self.unsettled.as_mut().filter(|_| directory.implied) {
+                unsettled.bare(&directory.path);
+            }
             self.finish_directory(id, &directory)
                 .map_err(|error| match error {
                     UnpackError::Fs(source) => UnpackError::Entry {
@@ -32,6 +41,7 @@ impl Unpacker<'_> {
                     other => other,
                 })?;
         }
+        self.done.unsettled = self.unsettled.take();
         Ok(self.done)
     }
 
@@ -42,7 +52,7 @@ impl Unpacker<'_> {
         let here = OsStr::new(".");
         let mut modified = directory.modified;
         if directory.implied {
-            modified = newest(&dir)?.unwrap_or(modified);
+            modified = newest(&dir, self.lower.is_some())?.unwrap_or(modified);
         }
         if let Some(stated) = &directory.stated {
             let stated = &*self.on_disk(stated, || dir.path().to_owned())?;
@@ -59,11 +69,19 @@ impl Unpacker<'_> {
                     dir.set_xattr(here, OsStr::from_bytes(key), value)?;
                 }
             } else {
-                replace_xattrs(&dir, &xattrs)?;
+                replace_xattrs(&dir, &xattrs, self.lower.is_some())?;
             }
             dir.set_mode(here, mode)?;
         }
         Ok(dir.set_times(here, None, Some(modified))?)
+    }
+
+    /// Records that no entry states the root, if that is so.
+    fn root_is_bare(&mut self, root: ObjectId) {
+        let is_stated = self.directories.is_stated(root);
+        if let Some(unsettled) = self.unsettled.as_mut().filter(|_| !is_stated) {
+            unsettled.bare(b"");
+        }
     }
 
     /// Opens a directory again, unless a later entry removed it or put something else in its place.
@@ -82,22 +100,30 @@ impl Unpacker<'_> {
 ///
 /// This is the time of a directory that only its entries imply, because it does not depend on their
 /// order, nor on whether a whiteout for what was there before came first.
-fn newest(dir: &Dir) -> Result<Option<SystemTime>, FsError> {
+fn newest(dir: &Dir, has_signs: bool) -> Result<Option<SystemTime>, FsError> {
     let mut newest = None;
     dir.each_entry(|name, _| {
         // One that somebody has removed meanwhile does not count.
-        newest = newest.max(dir.find(name)?.map(|metadata| metadata.modified));
+        let found = dir.find(name)?;
+        let counts = |found: &Metadata| !(has_signs && is_whiteout(found));
+        newest = newest.max(found.filter(counts).map(|found| found.modified));
         Ok::<(), FsError>(())
     })?;
     Ok(newest)
 }
 
-/// Makes `wanted` the extended attributes of a directory, apart from the host's labels.
-fn replace_xattrs(dir: &Dir, wanted: &[(Vec<u8>, Vec<u8>)]) -> Result<(), FsError> {
+/// Makes `wanted` the extended attributes of a directory, apart from the host's labels and, if it
+/// `has_signs`, those of overlayfs.
+fn replace_xattrs(
+    dir: &Dir,
+    wanted: &[(Vec<u8>, Vec<u8>)],
+    has_signs: bool,
+) -> Result<(), FsError> {
     let here = OsStr::new(".");
     for (key, _) in dir.xattrs(here)? {
         let is_wanted = wanted.iter().any(|(name, _)| name == key.as_bytes());
-        if !is_wanted && !is_host_label(key.as_bytes()) {
+        let stays = is_host_label(key.as_bytes()) || has_signs && is_overlay(key.as_bytes());
+        if !is_wanted && !stays {
             dir.remove_xattr(here, &key)?;
         }
     }

@@ -3,11 +3,13 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 
-use layergraph_fs::{FileKind, FsError, Metadata, Object};
+use layergraph_fs::{Dir, FileKind, FsError, Metadata, Object};
 use layergraph_tar::Member;
 
 use super::directories::Stated;
+use super::lower::is_whiteout;
 use super::name::EntryName;
 use super::object::not_made;
 use super::{Parent, UnpackError, Unpacker, shown};
@@ -38,16 +40,16 @@ impl Unpacker<'_> {
             _ => return Err(refuse("it is no file of the layer")),
         };
         let target = OsStr::from_bytes(&target);
-        let found = match self.existing(&directory)? {
-            Some(dir) => dir.find(target)?.map(|metadata| (dir, metadata)),
-            None => None,
+        let (dir, mut metadata) = match self.link_target(member, &directory, target)? {
+            Some((dir, found)) if found.kind != FileKind::Directory => (dir, found),
+            // What is below may be a file, or a link where this has an implied directory.
+            _ if self.unsettled.is_some() => {
+                let path = shown(&member.path);
+                return Err(UnpackError::Below { path });
+            }
+            Some(_) => return Err(refuse("it is a directory")),
+            None => return Err(refuse("it does not exist")),
         };
-        let Some((dir, mut metadata)) = found else {
-            return Err(refuse("it does not exist"));
-        };
-        if metadata.kind == FileKind::Directory {
-            return Err(refuse("it is a directory"));
-        }
         let from = self.enter(dir)?;
         if from.id == parent.id && target == name {
             return Err(refuse("it is the same name"));
@@ -72,6 +74,24 @@ impl Unpacker<'_> {
             return Err(not_made(&parent.dir, name).into());
         }
         self.state_link((member, &stated), parent, name, &link, &metadata)
+    }
+
+    /// Looks for what is to get a second name, and for the directory it is in.
+    fn link_target(
+        &mut self,
+        member: &Member,
+        directory: &[u8],
+        name: &OsStr,
+    ) -> Result<Option<(Arc<Dir>, Metadata)>, UnpackError> {
+        let Some(dir) = self.existing(directory)? else {
+            return Ok(None);
+        };
+        let found = match dir.find(name)? {
+            Some(found) if self.lower.is_some() && is_whiteout(&found) => None,
+            None if self.lower.is_some() => self.bring_for_link(member, &dir, name)?,
+            found => found,
+        };
+        Ok(found.map(|found| (dir, found)))
     }
 
     /// Replaces a file that was there before the layer by a copy of it, and returns what that is.

@@ -12,6 +12,7 @@ use layergraph_fs::{Device, Dir, FileKind, FsError, Metadata, NewFile, Object};
 use layergraph_tar::{Kind, Member, Segment};
 
 use super::again::LastFile;
+use super::bring::Standing;
 use super::directories::ObjectId;
 use super::{Archive, Parent, UnpackError, Unpacker};
 use crate::Ownership;
@@ -28,17 +29,22 @@ impl Unpacker<'_> {
         let stated = self.stated(member, FileKind::Directory);
         // It is done at the end. That it can be is to be known now.
         self.on_disk(&stated, || parent.dir.path().join(name))?;
-        match parent.dir.find(name)? {
-            Some(metadata) if metadata.kind == FileKind::Directory => {
-                self.directories.touch(&path, &metadata)?;
-                let id = ObjectId::from(&metadata);
+        let standing = self.standing(parent, name)?;
+        match &standing {
+            Standing::Object(metadata) if metadata.kind == FileKind::Directory => {
+                self.directories.touch(&path, metadata)?;
+                let id = ObjectId::from(metadata);
                 self.directories.set_modified(id, member.mtime);
                 return self.directories.state(id, stated);
             }
-            Some(metadata) => self.remove(parent, name, &metadata)?,
-            None => {}
+            Standing::Object(metadata) => self.remove(parent, name, metadata)?,
+            Standing::Hidden => parent.dir.remove_file(name)?,
+            Standing::Nothing => {}
         }
         let id = Self::new_directory(parent, name)?;
+        if !matches!(standing, Standing::Nothing) {
+            self.cut_off(parent, name)?;
+        }
         self.directories
             .insert_fresh(id, &path, member.mtime, Some(stated))
     }

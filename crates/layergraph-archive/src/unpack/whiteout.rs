@@ -14,7 +14,8 @@ use std::sync::Arc;
 use layergraph_fs::{Dir, FileKind, FsError, Left, Metadata, Trail};
 
 use super::directories::ObjectId;
-use super::{Parent, UnpackError, Unpacker};
+use super::lower::{is_whiteout, split};
+use super::{Parent, UnpackError, Unpacker, shown};
 
 /// How many bytes the names of directories may take that are still to be stripped, of all levels;
 /// a level may have a few in any case.
@@ -27,24 +28,33 @@ const ATTEMPTS: u32 = 64;
 impl Unpacker<'_> {
     /// Removes `name` of the layers below from a directory.
     pub(super) fn whiteout(&mut self, directory: &[u8], name: &[u8]) -> Result<(), UnpackError> {
+        if self.unsettled.is_some() {
+            return self.leave_open(directory, Some(name));
+        }
         let Some(dir) = self.existing(directory)? else {
             return Ok(());
         };
         let file_name = OsStr::from_bytes(name);
-        let Some(metadata) = dir.find(file_name)? else {
+        let found = dir.find(file_name)?;
+        if found.is_none() && self.lower.is_none() {
             return Ok(());
-        };
+        }
         let parent = self.enter(dir)?;
         if self.directories.is_fresh(parent.id) {
             return Ok(());
         }
-        if metadata.kind != FileKind::Directory {
-            if !self.directories.has_object(parent.id, name) {
-                self.remove(&parent, file_name, &metadata)?;
+        match found {
+            None => self.hide(&parent, file_name),
+            Some(found) if found.kind == FileKind::Directory => {
+                self.whiteout_directory(&parent, file_name, &found)
             }
-            return Ok(());
+            Some(found) if self.lower.is_some() && is_whiteout(&found) => Ok(()),
+            Some(_) if self.directories.has_object(parent.id, name) => Ok(()),
+            Some(found) => {
+                self.remove(&parent, file_name, &found)?;
+                self.hide(&parent, file_name)
+            }
         }
-        self.whiteout_directory(&parent, file_name, &metadata)
     }
 
     fn whiteout_directory(
@@ -64,8 +74,10 @@ impl Unpacker<'_> {
         if has_entries || self.directories.is_stated(id) {
             self.directories.touch(&path, metadata)?;
             self.directories.renewed(id)?;
+            self.cut_off(parent, name)?;
         } else {
             parent.dir.remove_dir(name)?;
+            self.hide(parent, name)?;
         }
         self.forget();
         Ok(())
@@ -80,6 +92,9 @@ impl Unpacker<'_> {
 
     /// Removes everything of the layers below from a directory.
     pub(super) fn opaque(&mut self, directory: &[u8]) -> Result<(), UnpackError> {
+        if self.unsettled.is_some() {
+            return self.leave_open(directory, None);
+        }
         let Some(dir) = self.existing(directory)? else {
             return Ok(());
         };
@@ -89,18 +104,52 @@ impl Unpacker<'_> {
         }
         let path = self.path_of(&dir, OsStr::new(""));
         self.check_mount(&dir)?;
-        self.strip(&dir, path)?;
+        self.strip(&dir, path.clone())?;
+        self.hide_all(&dir, &path)?;
         self.forget();
         self.directories.emptied(parent.id);
         Ok(())
     }
 
     /// Opens a directory if it is there: a sign for what is not there has nothing to remove.
-    pub(super) fn existing(&mut self, path: &[u8]) -> Result<Option<Arc<Dir>>, FsError> {
+    pub(super) fn existing(&mut self, path: &[u8]) -> Result<Option<Arc<Dir>>, UnpackError> {
+        self.bring_path(path, None)?;
         match self.root.directory(path) {
             Ok(dir) => Ok(Some(dir)),
             Err(error) if error.leads_nowhere() => Ok(None),
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes down a sign, whose meaning the layers below decide.
+    fn leave_open(&mut self, directory: &[u8], name: Option<&[u8]>) -> Result<(), UnpackError> {
+        // Links of this layer can be others at its end, and lead into the layers below.
+        let mut path = directory;
+        let leads_straight = loop {
+            match self.root.directory(path) {
+                Ok(dir) if self.path_of(&dir, OsStr::new("")) != path => break false,
+                Ok(dir) => {
+                    let rest = directory[path.len()..].split(|&byte| byte == b'/');
+                    let next = rest.into_iter().find(|name| !name.is_empty());
+                    break match next
+                        .map(|name| dir.find(OsStr::from_bytes(name)))
+                        .transpose()?
+                    {
+                        Some(Some(found)) => found.kind != FileKind::Symlink,
+                        _ => true,
+                    };
+                }
+                Err(error) if error.leads_nowhere() => {
+                    path = split(path).map_or(&b""[..], |(above, _)| above);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        };
+        match &mut self.unsettled {
+            Some(unsettled) if leads_straight => unsettled.hide(directory, name),
+            _ => Err(UnpackError::Below {
+                path: shown(directory),
+            }),
         }
     }
 

@@ -40,6 +40,14 @@ pub(super) enum Found {
 }
 
 impl Dialect {
+    /// Marks a directory as one that hides what is below it.
+    pub(crate) fn make_opaque(self, dir: &Dir) -> Result<(), FsError> {
+        match self.key("opaque") {
+            Some(key) => dir.set_xattr(OsStr::new("."), &key, b"y"),
+            None => Ok(()),
+        }
+    }
+
     fn key(self, sign: &str) -> Option<OsString> {
         match self {
             Dialect::Plain => None,
@@ -56,7 +64,7 @@ impl Dialect {
     }
 
     /// Returns whether a directory hides what is below it.
-    pub(super) fn is_opaque(self, dir: &Dir) -> Result<bool, FsError> {
+    pub(crate) fn is_opaque(self, dir: &Dir) -> Result<bool, FsError> {
         Ok(self.sign(dir, OsStr::new("."), "opaque")?.as_deref() == Some(b"y"))
     }
 

@@ -13,6 +13,7 @@ mod metadata;
 mod model;
 mod moments;
 mod mounts;
+mod over;
 mod packing;
 mod races;
 mod recipes;

@@ -12,8 +12,8 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use layergraph_archive::{
-    CompareOptions, Ownership, UnpackError, UnpackOptions, Unpacked, View, changes, listing, pack,
-    unpack,
+    CompareOptions, Dialect, Ownership, Place, UnpackError, UnpackOptions, Unpacked, View, changes,
+    listing, pack, unpack,
 };
 use layergraph_fs::Dir;
 use layergraph_tar::{Kind, NewMember, Writer};
@@ -258,12 +258,66 @@ pub(crate) fn listing_of_view(view: &View) -> String {
     String::from_utf8(text).expect("a listing is ASCII")
 }
 
-/// Applies a layer to a tree and compares what comes of it.
+/// Applies a layer to a tree and compares what comes of it, however it is kept.
 #[track_caller]
 pub(crate) fn check_unpack(before: &[&str], entries: &[&str], after: &[&str]) {
     let directory = tree(before);
     apply_roots(&layer(entries), directory.path()).expect("a good layer");
     assert_eq!(lines(directory.path()), after, "{before:?} and {entries:?}");
+    let lower = tree(before);
+    let expected = listing_of(directory.path());
+    for is_known in [true, false] {
+        let upper = unpack_over(&[lower.path()], &layer(entries), is_known);
+        let union = union(&[upper.path(), lower.path()]);
+        let when = format!("{before:?} below, known first: {is_known}, and {entries:?}");
+        assert_eq!(listing_of_view(&union), expected, "{when}");
+    }
+}
+
+/// The dialect of whiteouts that the user who runs the tests may write.
+pub(crate) fn dialect() -> Dialect {
+    match me().0 {
+        0 => Dialect::Overlay,
+        _ => Dialect::OverlayUser,
+    }
+}
+
+/// Unites layers, the uppermost first.
+pub(crate) fn union(layers: &[&Path]) -> View {
+    let layers = layers.iter().map(|layer| open(layer)).collect();
+    View::union(layers, dialect()).with_ownership(options().ownership)
+}
+
+/// Unpacks a layer to a directory of its own, over others.
+pub(crate) fn unpack_over(below: &[&Path], tar: &[u8], is_known: bool) -> TempDir {
+    let below = union(below);
+    if is_known {
+        return unpack_known(&below, tar);
+    }
+    let upper = tree(&[]);
+    let dir = open(upper.path());
+    let done = unpack(&mut &*tar, Place::detached(&dir), &options());
+    let settled = done.and_then(|done| {
+        let unsettled = done.unsettled.expect("it is detached");
+        unsettled.settle(&dir, &below)
+    });
+    match settled {
+        Ok(()) => upper,
+        // It depends on them, and is unpacked once more.
+        Err(UnpackError::Below { .. }) => unpack_known(&below, tar),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+fn unpack_known(below: &View, tar: &[u8]) -> TempDir {
+    let upper = tree(&[]);
+    let dir = open(upper.path());
+    let root = below.root().expect("it is there");
+    dir.set_mode(OsStr::new("."), root.metadata().mode)
+        .expect("it is ours");
+    let done = unpack(&mut &*tar, Place::over(&dir, below), &options());
+    done.expect("a good layer");
+    upper
 }
 
 /// Applies a layer that must be refused, and returns the message.

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use layergraph_archive::{
-    ChangeKind, Ownership, UnpackOptions, Unpacked, View, ViewDir, listing, unpack,
+    ChangeKind, Ownership, Place, UnpackOptions, Unpacked, View, ViewDir, listing, unpack,
 };
 use layergraph_fs::{Device, Dir, Durability, FileKind, seconds_and_nanos};
 use tempfile::TempDir;
@@ -132,7 +132,12 @@ pub(super) fn apply(
 ) -> Fallible<Unpacked> {
     let mut options = UnpackOptions::default();
     options.ownership = driver.ownership();
-    Ok(unpack(&mut tar, staged.dir(), &options)?)
+    let below = staged.below()?;
+    let place = match &below {
+        Some(below) => Place::over(staged.dir(), below),
+        None => staged.dir().into(),
+    };
+    Ok(unpack(&mut tar, place, &options)?)
 }
 
 pub(super) fn tree(driver: &dyn Driver, name: &str) -> Fallible<Vec<String>> {
