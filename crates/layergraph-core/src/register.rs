@@ -9,6 +9,7 @@ use layergraph_archive::recipe::NewRecipe;
 use layergraph_archive::{ApplyOptions, Place, apply};
 use layergraph_driver::{DriverError, InvalidLayerId, LayerId, StagedLayer};
 use layergraph_fs::{Dir, LockKind, RenameMode, Staging, seconds_and_nanos};
+use layergraph_image::oci::Platform;
 use layergraph_image::v1::{Config, Image};
 use layergraph_image::{NodeId, Timestamp};
 
@@ -58,6 +59,7 @@ impl Graph {
             GraphError::new(GraphErrorKind::Failed, "cannot draw an id").because(error)
         })?;
         let (container, container_config) = new.container.clone().unwrap_or_default();
+        let platform = Platform::here();
         let image = Image {
             id: id.to_string(),
             parent: new
@@ -70,8 +72,8 @@ impl Graph {
             docker_version: concat!("layergraph ", env!("CARGO_PKG_VERSION")).to_owned(),
             author: new.author.clone(),
             config: new.config.clone(),
-            architecture: architecture().to_owned(),
-            os: "linux".to_owned(),
+            architecture: platform.architecture,
+            os: platform.os,
             size: 0,
         };
         self.register(&image, layer)
@@ -329,24 +331,4 @@ fn now() -> Result<Timestamp> {
     Timestamp::new(seconds, nanos, 0).map_err(|error| {
         GraphError::new(GraphErrorKind::Failed, "the clock is wrong").because(error)
     })
-}
-
-/// The processor this runs on, in Go's words.
-fn architecture() -> &'static str {
-    const NAMES: &[(bool, &str)] = &[
-        (cfg!(target_arch = "x86_64"), "amd64"),
-        (cfg!(target_arch = "x86"), "386"),
-        (cfg!(target_arch = "aarch64"), "arm64"),
-        (cfg!(target_arch = "arm"), "arm"),
-        (cfg!(target_arch = "riscv64"), "riscv64"),
-        (cfg!(target_arch = "s390x"), "s390x"),
-        (
-            cfg!(all(target_arch = "powerpc64", target_endian = "little")),
-            "ppc64le",
-        ),
-    ];
-    NAMES
-        .iter()
-        .find(|(is, _)| *is)
-        .map_or("unknown", |(_, name)| name)
 }

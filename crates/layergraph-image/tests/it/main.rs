@@ -3,5 +3,7 @@
 mod documents;
 mod laws;
 mod limits;
+mod names;
+mod oci;
 mod reference;
 mod times;
