@@ -3,6 +3,7 @@
 pub(crate) mod graph;
 mod owned;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -140,6 +141,7 @@ pub(crate) enum Command {
     Split(Split),
     Assemble(Assemble),
     Listing(Listing),
+    Unshare(Unshare),
 }
 
 /// Apply a layer to a directory, whiteouts and all.
@@ -264,6 +266,29 @@ pub(crate) struct Listing {
 
     #[command(flatten)]
     pub(crate) ownership: Owned,
+}
+
+/// Run a program in a user namespace, where an ordinary user may mount.
+///
+/// In it the user is root. Besides, it has the ids that /etc/subuid and /etc/subgid lend to the
+/// user, if newuidmap and newgidmap are installed. What the program mounts is gone when it ends.
+///
+/// The command ends with the status of the program, with 128 and the number of the signal that
+/// ended it, or, as docker run, with 125 if there is no namespace to be had, 126 if the program
+/// cannot be executed, and 127 if it was not found.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Unshare {
+    /// The program.
+    #[arg(value_name = "CMD")]
+    pub(crate) program: PathBuf,
+
+    /// Its arguments.
+    #[arg(
+        value_name = "ARG",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub(crate) arguments: Vec<OsString>,
 }
 
 #[cfg(test)]

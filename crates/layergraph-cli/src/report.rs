@@ -97,6 +97,9 @@ pub(crate) enum Why {
     Open(#[from] OpenError),
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// There is no user namespace to be had.
+    #[error("cannot make a user namespace")]
+    Namespace(#[source] io::Error),
     /// A call that is about the process itself failed.
     #[error(transparent)]
     System(io::Error),
@@ -138,6 +141,9 @@ impl Why {
                     "a later version of layergraph opens it"
                 }
                 OpenError::Format(FormatError::Driver { .. }) => "leave out --driver",
+                OpenError::Format(FormatError::Namespace { .. }) => {
+                    "layergraph unshare -- layergraph … has the ids of the user's namespace"
+                }
                 _ => return None,
             },
             Why::Graph(error) => match error.kind() {

@@ -61,6 +61,7 @@ impl Why {
             | Why::Listing(ListingError::Write(error))
             | Why::Output(error)
             | Why::Done { source: error, .. }
+            | Why::Namespace(error)
             | Why::System(error) => of_io(error),
             // The tree changed while it was packed.
             Why::Listing(_) => Status::Failed,

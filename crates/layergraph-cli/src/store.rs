@@ -8,10 +8,11 @@ use nix::unistd::Uid;
 
 use crate::args;
 use crate::console::Console;
+use crate::namespace;
 use crate::report::{Failure, Why};
 
 /// The variable that names the store where no option does.
-const ROOT: &str = "LAYERGRAPH_ROOT";
+pub(crate) const ROOT: &str = "LAYERGRAPH_ROOT";
 
 /// Whether a store that is missing is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +58,7 @@ pub(crate) fn root(args: &args::Store) -> Result<PathBuf, Why> {
     if let Some(root) = variable(ROOT) {
         return Ok(root.into());
     }
-    if Uid::effective().is_root() {
+    if Uid::effective().is_root() && namespace::is_initial() {
         return Ok("/var/lib/layergraph".into());
     }
     // As the XDG Base Directory Specification has it, which ignores relative paths.

@@ -73,7 +73,7 @@ pub use staging::{Published, Staging};
 pub use sync::Durability;
 pub use temporary::{is_temporary_name, sweep};
 pub use trail::{Left, Trail};
-pub use user::effective_user;
+pub use user::{NamespaceRange, UserNamespace, effective_user};
 
 /// The result of a file-system call.
 pub type Result<T, E = FsError> = std::result::Result<T, E>;

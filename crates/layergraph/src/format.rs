@@ -12,7 +12,7 @@ use std::str::FromStr;
 use layergraph_archive::Ownership;
 use layergraph_core::holds_store;
 use layergraph_driver::DriverChoice;
-use layergraph_fs::{Dir, Durability, FsError, write_atomic};
+use layergraph_fs::{Dir, Durability, FsError, NamespaceRange, UserNamespace, write_atomic};
 use serde::{Deserialize, Serialize};
 
 /// The name of the file, in the store's root.
@@ -28,8 +28,15 @@ const OWNERSHIP: &str = "ownership=";
 /// mapped.
 const UID_MAP: &str = "uid-map=";
 const GID_MAP: &str = "gid-map=";
+/// What those begin with that say which ids the user namespace had that the store was made in, if
+/// it had not all of them: owners on disk are seen through it.
+const NAMESPACE_UIDS: &str = "namespace-uids=";
+const NAMESPACE_GIDS: &str = "namespace-gids=";
 /// What an incompatible feature begins with that says which driver keeps the trees.
 const DRIVER: &str = "driver=";
+
+/// The driver whose trees the original reads and writes.
+const PLAIN_DRIVER: &str = layergraph_driver_vfs::NAME;
 
 /// Why ranges of ids cannot be.
 type Reason = Box<dyn Error + Send + Sync>;
@@ -78,6 +85,14 @@ pub enum FormatError {
         /// What was asked for.
         wanted: String,
     },
+    /// The store was made in a user namespace with other ids.
+    #[error("the store keeps owners as seen with the ids {found}, and this process sees {here}")]
+    Namespace {
+        /// The ids that it was made with, as in `/proc/self/uid_map`.
+        found: String,
+        /// Those that this process has.
+        here: String,
+    },
     /// What the file says of the ownership contradicts itself, or its ranges of ids are none that a
     /// store could have been made with.
     #[error("the store {} has an ownership that cannot be", root.display())]
@@ -105,6 +120,15 @@ pub enum FormatError {
 pub(crate) struct Format {
     ownership: Ownership,
     driver: Option<String>,
+    /// The user namespace it was made in, if that has not all ids.
+    namespace: Option<Ids>,
+}
+
+/// The ids of a user namespace, as texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Ids {
+    users: String,
+    groups: String,
 }
 
 /// What every version of the file has.
@@ -137,7 +161,16 @@ impl Format {
         Format {
             ownership,
             driver: None,
+            namespace: None,
         }
+    }
+
+    /// Says in which user namespace a new store is made.
+    pub(crate) fn made_in(mut self, namespace: &UserNamespace) -> Format {
+        self.namespace = (self.ownership != Ownership::Squash)
+            .then(|| Ids::of(namespace))
+            .flatten();
+        self
     }
 
     /// Says which driver keeps the trees of a new store.
@@ -179,6 +212,7 @@ impl Format {
             ..
         } = &file.features;
         let [mut ownership, mut driver, mut users, mut groups] = [None; 4];
+        let [mut namespace_users, mut namespace_groups] = [None; 2];
         for feature in incompatible.iter().chain(read_only_compatible) {
             let said = if let Some(name) = feature.strip_prefix(OWNERSHIP).and_then(known_ownership)
             {
@@ -187,6 +221,10 @@ impl Format {
                 users.replace(ranges)
             } else if let Some(ranges) = feature.strip_prefix(GID_MAP) {
                 groups.replace(ranges)
+            } else if let Some(ranges) = feature.strip_prefix(NAMESPACE_UIDS) {
+                namespace_users.replace(ranges)
+            } else if let Some(ranges) = feature.strip_prefix(NAMESPACE_GIDS) {
+                namespace_groups.replace(ranges)
             } else if let Some(name) = feature.strip_prefix(DRIVER) {
                 driver.replace(name)
             } else {
@@ -209,18 +247,37 @@ impl Format {
         };
         let ownership =
             ownership.map_err(|source| FormatError::InvalidOwnership { root, source })?;
-        Ok(Format { ownership, driver })
+        let namespace = namespace_users.zip(namespace_groups);
+        let namespace = namespace.map(|(users, groups)| Ids {
+            users: users.to_owned(),
+            groups: groups.to_owned(),
+        });
+        Ok(Format {
+            ownership,
+            driver,
+            namespace,
+        })
     }
 
     /// Writes the file, if the store is not one that the original could use.
     pub(crate) fn write(&self, root: &Dir, durability: Durability) -> Result<(), FormatError> {
-        if self.ownership == Ownership::Preserve {
+        let is_plain = self.ownership == Ownership::Preserve && self.namespace.is_none();
+        if is_plain
+            && self
+                .driver
+                .as_deref()
+                .is_none_or(|driver| driver == PLAIN_DRIVER)
+        {
             return Ok(());
         }
         let mut incompatible = vec![format!("{OWNERSHIP}{}", name_of(&self.ownership))];
         if let Ownership::Mapped(maps) = &self.ownership {
             incompatible.push(format!("{UID_MAP}{}", maps.users()));
             incompatible.push(format!("{GID_MAP}{}", maps.groups()));
+        }
+        if let Some(Ids { users, groups }) = &self.namespace {
+            incompatible.push(format!("{NAMESPACE_UIDS}{users}"));
+            incompatible.push(format!("{NAMESPACE_GIDS}{groups}"));
         }
         incompatible.extend(self.driver.iter().map(|driver| format!("{DRIVER}{driver}")));
         let file = File {
@@ -258,6 +315,22 @@ impl Format {
         }
     }
 
+    /// Refuses a process that would see other owners on disk than whoever made the store.
+    pub(crate) fn check_namespace(&self, here: &UserNamespace) -> Result<(), FormatError> {
+        let here = Ids::of(here);
+        if self.ownership == Ownership::Squash || self.namespace == here {
+            return Ok(());
+        }
+        let shown = |ids: &Option<Ids>| match ids {
+            Some(Ids { users, groups }) => format!("{users} and {groups}"),
+            None => "of all users and groups".to_owned(),
+        };
+        Err(FormatError::Namespace {
+            found: shown(&self.namespace),
+            here: shown(&here),
+        })
+    }
+
     /// Returns the driver to open, given the one that was asked for.
     pub(crate) fn driver(&self, wanted: &DriverChoice) -> Result<DriverChoice, FormatError> {
         match (&self.driver, wanted) {
@@ -270,6 +343,23 @@ impl Format {
             (Some(found), _) => Ok(DriverChoice::Named(found.clone())),
             (None, wanted) => Ok(wanted.clone()),
         }
+    }
+}
+
+impl Ids {
+    /// Returns those of a namespace that has not all.
+    fn of(namespace: &UserNamespace) -> Option<Ids> {
+        let text = |ranges: &[NamespaceRange]| {
+            let ranges = ranges.iter();
+            let texts: Vec<_> = ranges
+                .map(|(inside, outside, count)| format!("{inside}:{outside}:{count}"))
+                .collect();
+            texts.join(",")
+        };
+        (!namespace.has_all_ids()).then(|| Ids {
+            users: text(&namespace.users),
+            groups: text(&namespace.groups),
+        })
     }
 }
 

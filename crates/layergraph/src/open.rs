@@ -6,9 +6,12 @@ use layergraph_archive::{Limits, Ownership};
 use layergraph_core::{Graph, GraphError, GraphOptions, open_root};
 use layergraph_driver::{DriverChoice, DriverError, DriverOptions, Registry};
 use layergraph_driver_vfs::VfsDriver;
-use layergraph_fs::{Dir, Durability, FsError, effective_user};
+use layergraph_fs::{Dir, Durability, FsError, UserNamespace, effective_user};
 
 use crate::format::{Format, FormatError};
+
+/// How many ids the layers of images use: 16 bits of them, by custom.
+const USUAL_IDS: u32 = 1 << 16;
 
 /// How a store is opened.
 ///
@@ -101,7 +104,8 @@ impl StoreOptions {
     /// Says how owners, modes and devices are kept on disk.
     ///
     /// It is fixed when a store is made. If it is not said here, it is what the store has; a new
-    /// one preserves them for root, and squashes them for anybody else. Ranges of ids are fixed
+    /// one preserves them for root, also of a user namespace with 65,536 ids, and squashes them for
+    /// anybody else. Ranges of ids are fixed
     /// with it: a store that was made with others is refused.
     #[must_use]
     pub fn ownership(mut self, ownership: Ownership) -> StoreOptions {
@@ -138,10 +142,12 @@ impl StoreOptions {
     /// is asked for, is left as it is.
     pub fn open_graph(&self, root: &Path) -> Result<Graph, OpenError> {
         let found = self.find(root)?;
+        let namespace = UserNamespace::of_process()?;
         let format = match &found {
             Some(found) => found.clone(),
-            None => self.new_format(),
+            None => self.new_format(&namespace),
         };
+        format.check_namespace(&namespace)?;
         format.check_ownership(self.ownership.as_ref())?;
         let mut options = DriverOptions::default();
         options.ownership = format.ownership();
@@ -176,12 +182,13 @@ impl StoreOptions {
     }
 
     /// Decides how a new store is made.
-    fn new_format(&self) -> Format {
-        let usual = if effective_user() == 0 {
+    fn new_format(&self, namespace: &UserNamespace) -> Format {
+        // Root of a user namespace can keep only owners that it has.
+        let usual = if effective_user() == 0 && namespace.has_first(USUAL_IDS) {
             Ownership::Preserve
         } else {
             Ownership::Squash
         };
-        Format::new(self.ownership.clone().unwrap_or(usual))
+        Format::new(self.ownership.clone().unwrap_or(usual)).made_in(namespace)
     }
 }

@@ -9,6 +9,7 @@ mod listing;
 mod mapped;
 mod messages;
 mod mount;
+mod namespaces;
 mod node;
 mod pack;
 mod progress;
