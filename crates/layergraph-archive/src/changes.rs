@@ -4,24 +4,30 @@
 //! where those agree, content. The time of a directory is not compared, as it says only that
 //! something in it changed; a directory that has a change in it is itself reported as changed,
 //! before it.
+//!
+//! Where two views have layers in common, an object that both take from one of these is the same by
+//! its inode. So only names in the layers on top are looked at: what that costs depends on the
+//! change, and not on the tree.
 
+mod level;
 mod links;
+mod passed;
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Read};
-use std::iter::Peekable;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use std::vec;
 
 use layergraph_fs::{FileKind, FsError, Metadata};
 
+use self::level::{Level, Pending};
 use self::links::LinkGroups;
+use self::passed::PassedOver;
 use crate::uninterrupted::read_full;
-use crate::view::{Entry, View, ViewDir};
+use crate::view::{Entry, Shared, View, ViewDir};
 
 /// How an object differs from the one below it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -93,6 +99,13 @@ const CLOCK_LAG: Duration = Duration::from_secs(2);
 /// If one of the names of a file is listed and the file has others in the tree, all are: a layer
 /// cannot add a name to a file below it without parting that from its other names.
 ///
+/// If the layers of `lower` are the lowest of `upper` (the same directories, in the same dialect
+/// and with the same owners), only the names in the layers on top are compared, but for those in
+/// directories that are opaque or redirected. The answer is the same. It takes as long as that of
+/// other trees if a change may draw along a name that only the layers below have: where a file of
+/// several names is in a redirected directory, was copied up and not changed, or has one of them
+/// in a layer on top.
+///
 /// # Errors
 ///
 /// The first object that cannot be read, also if it vanished while the trees were compared.
@@ -101,29 +114,16 @@ pub fn changes(
     lower: Option<&View>,
     options: &CompareOptions,
 ) -> Result<Vec<Change>, FsError> {
-    let mut walk = Walk {
-        options,
-        path: PathBuf::new(),
-        changes: Vec::new(),
-        links: LinkGroups::default(),
-    };
-    let upper = upper.root()?;
-    let lower = lower.map(View::root).transpose()?;
-    let root_differs = if let Some(lower) = &lower {
-        !same_rights(upper.metadata(), lower.metadata())
-            || upper.unmapped() != lower.unmapped()
-            || upper.own_xattrs()? != lower.own_xattrs()?
-    } else {
-        let Metadata { mode, uid, gid, .. } = *upper.metadata();
-        (mode, uid, gid) != (0o755, 0, 0)
-            || upper.unmapped().is_some()
-            || !upper.own_xattrs()?.is_empty()
-    };
-    if root_differs {
-        walk.report(ChangeKind::Modified, PathBuf::new(), upper.metadata());
+    let shared = lower.map(|lower| Shared::new(upper, lower)).transpose()?;
+    if let Some(shared) = shared.flatten() {
+        let passed_over = Some(PassedOver::new(shared));
+        let walk = Walk::through(upper, lower, options, passed_over)?;
+        if !walk.passed_over.as_ref().is_some_and(PassedOver::matter) {
+            return Ok(walk.finish());
+        }
+        // Which names are drawn along tells only a look at all of them.
     }
-    walk.below(Level::new(upper, lower, None)?)?;
-    Ok(walk.finish())
+    Ok(Walk::through(upper, lower, options, None)?.finish())
 }
 
 struct Walk<'a> {
@@ -133,42 +133,63 @@ struct Walk<'a> {
     path: PathBuf,
     changes: Vec<Change>,
     links: LinkGroups,
+    /// Nothing if every name is compared.
+    passed_over: Option<PassedOver>,
 }
 
-/// Two directories of the same name while what is in them is compared.
-struct Level<'v> {
-    upper: ViewDir<'v>,
-    lower: Option<ViewDir<'v>>,
-    left: Paired,
-    pending: Option<Pending>,
-}
-
-/// The change of a directory, which stands before those of what is in it, while nobody knows yet
-/// whether there are any. Its path is still empty.
-struct Pending {
-    at: usize,
-    /// Whether the directory itself differs: then it is a change anyway.
-    differs: bool,
-}
-
-impl<'v> Level<'v> {
-    fn new(
-        upper: ViewDir<'v>,
-        lower: Option<ViewDir<'v>>,
-        pending: Option<Pending>,
-    ) -> Result<Level<'v>, FsError> {
-        let below = lower.as_ref().map(ViewDir::entries).transpose()?;
-        let left = Paired::new(upper.entries()?, below.unwrap_or_default());
-        Ok(Level {
-            upper,
-            lower,
-            left,
-            pending,
-        })
+impl<'a> Walk<'a> {
+    fn through(
+        upper: &View,
+        lower: Option<&View>,
+        options: &'a CompareOptions,
+        passed_over: Option<PassedOver>,
+    ) -> Result<Walk<'a>, FsError> {
+        let mut walk = Walk {
+            options,
+            path: PathBuf::new(),
+            changes: Vec::new(),
+            links: LinkGroups::default(),
+            passed_over,
+        };
+        let upper = upper.root()?;
+        let lower = lower.map(View::root).transpose()?;
+        let root_differs = if let Some(lower) = &lower {
+            !same_rights(upper.metadata(), lower.metadata())
+                || upper.unmapped() != lower.unmapped()
+                || upper.own_xattrs()? != lower.own_xattrs()?
+        } else {
+            let Metadata { mode, uid, gid, .. } = *upper.metadata();
+            (mode, uid, gid) != (0o755, 0, 0)
+                || upper.unmapped().is_some()
+                || !upper.own_xattrs()?.is_empty()
+        };
+        if root_differs {
+            walk.report(ChangeKind::Modified, PathBuf::new(), upper.metadata());
+        }
+        let roots = match lower {
+            Some(lower) => {
+                let on_top = walk.parts_on_top(&upper, &lower)?;
+                Level::of_both(upper, lower, on_top, None)?
+            }
+            None => Level::added(upper)?,
+        };
+        walk.below(roots)?;
+        Ok(walk)
     }
-}
 
-impl Walk<'_> {
+    /// Returns in how many parts of the upper directory the names are that can differ, if that is
+    /// not all.
+    fn parts_on_top(
+        &self,
+        upper: &ViewDir<'_>,
+        lower: &ViewDir<'_>,
+    ) -> Result<Option<usize>, FsError> {
+        match &self.passed_over {
+            Some(passed_over) => passed_over.shared.parts_on_top(upper, lower),
+            None => Ok(None),
+        }
+    }
+
     /// Compares what is below the roots, without recursion: trees come as deep as they like.
     fn below(&mut self, roots: Level<'_>) -> Result<(), FsError> {
         let mut stack = vec![roots];
@@ -220,13 +241,13 @@ impl Walk<'_> {
                 };
                 let path = self.path.join(above.name());
                 self.report(kind, path, above.metadata());
-                return Level::new(inside, None, None).map(Some);
+                return Level::added(inside).map(Some);
             }
         };
         let (lower, below) = below;
         let inside_lower = lower.open_dir(below)?;
-        let both_plain = inside.is_plain() && inside_lower.is_plain();
-        if both_plain && inside.metadata().is_same_object(inside_lower.metadata()) {
+        let on_top = self.parts_on_top(&inside, &inside_lower)?;
+        if on_top == Some(0) {
             return Ok(None);
         }
         let differs = !same_rights(above.metadata(), below.metadata())
@@ -234,7 +255,8 @@ impl Walk<'_> {
             || upper.xattrs(above)? != lower.xattrs(below)?;
         let at = self.changes.len();
         self.report(ChangeKind::Modified, PathBuf::new(), above.metadata());
-        Level::new(inside, Some(inside_lower), Some(Pending { at, differs })).map(Some)
+        let pending = Some(Pending { at, differs });
+        Level::of_both(inside, inside_lower, on_top, pending).map(Some)
     }
 
     /// Keeps the change of the directory that has been compared, or takes it back.
@@ -258,6 +280,9 @@ impl Walk<'_> {
             None => ChangeKind::Added,
             Some((lower, below)) => {
                 if self.same_file(&path, (upper, above), (lower, below))? {
+                    if let Some(passed_over) = &mut self.passed_over {
+                        passed_over.unchanged(upper, above, below.metadata())?;
+                    }
                     self.links
                         .unchanged(path, above.metadata(), below.metadata());
                     return Ok(());
@@ -265,6 +290,9 @@ impl Walk<'_> {
                 ChangeKind::Modified
             }
         };
+        if let Some(passed_over) = &mut self.passed_over {
+            passed_over.changed(upper, above)?;
+        }
         self.links.changed(above.metadata());
         self.report(kind, path, above.metadata());
         Ok(())
@@ -277,7 +305,8 @@ impl Walk<'_> {
         (lower, below): (&ViewDir<'_>, &Entry),
     ) -> Result<bool, FsError> {
         let (new, old) = (above.metadata(), below.metadata());
-        if new.is_same_object(old) {
+        // Where a metacopy has its content depends on where it was found.
+        if new.is_same_object(old) && !upper.is_metacopy(above)? {
             return Ok(true);
         }
         if new.kind != old.kind || !same_rights(new, old) || new.modified != old.modified {
@@ -359,39 +388,6 @@ fn same_rights(a: &Metadata, b: &Metadata) -> bool {
     // The mode of a link means nothing.
     let same_mode = a.mode == b.mode || a.kind == FileKind::Symlink;
     same_mode && (a.uid, a.gid) == (b.uid, b.gid)
-}
-
-/// Walks two sorted lists side by side, equal names together.
-struct Paired {
-    upper: Peekable<vec::IntoIter<Entry>>,
-    lower: Peekable<vec::IntoIter<Entry>>,
-}
-
-impl Paired {
-    fn new(upper: Vec<Entry>, lower: Vec<Entry>) -> Paired {
-        Paired {
-            upper: upper.into_iter().peekable(),
-            lower: lower.into_iter().peekable(),
-        }
-    }
-}
-
-impl Iterator for Paired {
-    type Item = (Option<Entry>, Option<Entry>);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let order = match (self.upper.peek(), self.lower.peek()) {
-            (None, None) => return None,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(above), Some(below)) => above.name().cmp(below.name()),
-        };
-        Some(match order {
-            Ordering::Less => (self.upper.next(), None),
-            Ordering::Equal => (self.upper.next(), self.lower.next()),
-            Ordering::Greater => (None, self.lower.next()),
-        })
-    }
 }
 
 fn same_content(mut a: impl Read, mut b: impl Read) -> io::Result<bool> {

@@ -4,11 +4,14 @@
 //! handle through its parents, so a link is never followed.
 
 mod find;
+mod lookup;
 mod overlay;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
@@ -16,7 +19,7 @@ use layergraph_fs::{Dir, FileKind, FsError, Metadata};
 
 pub(crate) use self::find::Finder;
 pub use self::overlay::Dialect;
-use self::overlay::Found;
+pub(crate) use self::shared::Shared;
 use crate::Ownership;
 use crate::attributes::{Attributes, in_layer, is_overlay};
 use crate::ownership::{OverrideStat, UnmappedId};
@@ -64,8 +67,8 @@ impl View {
     /// files with an attribute the kernel itself shows the names, though nothing can be done with
     /// them, unless their directory is marked for it (`overlay.opaque` is `x`).
     ///
-    /// A file of which only the metadata was copied up (`metacopy`) has the content that the upper
-    /// layer holds, which is none.
+    /// A file of which only the metadata was copied up (`metacopy`) has the content that a layer
+    /// below holds under its name, or the name it had there.
     ///
     /// # Panics
     ///
@@ -256,33 +259,34 @@ impl<'a> ViewDir<'a> {
 
     /// Lists the objects in the directory, sorted by the bytes of their names.
     pub fn entries(&self) -> Result<Vec<Entry>, FsError> {
-        let mut names = BTreeMap::new();
-        for (part, Part { dir, .. }) in self.parts.iter().enumerate() {
-            for listed in dir.entries()? {
-                names.entry(listed.name).or_insert(part);
-            }
-        }
-        let mut entries = Vec::with_capacity(names.len());
-        for (name, part) in names {
-            entries.extend(self.shown(part, &name)?);
-        }
-        Ok(entries)
+        let names = names(&self.parts)?.into_iter();
+        let entries = names.map(|(name, part)| self.shown(part, &name));
+        entries.filter_map(Result::transpose).collect()
     }
 
     /// Looks an object up by its name.
     pub fn entry(&self, name: &OsStr) -> Result<Option<Entry>, FsError> {
         for (part, Part { dir, .. }) in self.parts.iter().enumerate() {
-            if dir.find(name)?.is_some() {
-                return self.shown(part, name);
+            if let Some(on_disk) = dir.find(name)? {
+                return self.found(part, name, on_disk);
             }
         }
         Ok(None)
     }
 
-    /// Returns what an object is meant to be, nothing if it is a whiteout.
+    /// Returns what an object that was listed is meant to be, nothing if it is a whiteout.
     fn shown(&self, part: usize, name: &OsStr) -> Result<Option<Entry>, FsError> {
+        let on_disk = self.parts[part].dir.metadata(name)?;
+        self.found(part, name, on_disk)
+    }
+
+    fn found(
+        &self,
+        part: usize,
+        name: &OsStr,
+        on_disk: Metadata,
+    ) -> Result<Option<Entry>, FsError> {
         let dir = &self.parts[part].dir;
-        let on_disk = dir.metadata(name)?;
         if self.view.dialect.is_whiteout(dir, name, &on_disk)? {
             return Ok(None);
         }
@@ -297,32 +301,7 @@ impl<'a> ViewDir<'a> {
 
     /// Opens a directory in this one.
     pub fn open_dir(&self, entry: &Entry) -> Result<ViewDir<'a>, FsError> {
-        let view = self.view;
-        let mut below: Vec<Part> = self.parts[entry.part..].to_vec();
-        let mut name = entry.name.clone();
-        let mut parts: Vec<Part> = Vec::new();
-        while !below.is_empty() {
-            let Part { layer, dir } = below.remove(0);
-            match view.dialect.look_up(&dir, &name)? {
-                Found::Nothing => {}
-                // Whatever hides the name ends the stack of merged directories.
-                Found::Other => break,
-                Found::Directory {
-                    dir,
-                    opaque,
-                    redirect,
-                } => {
-                    let dir = Arc::new(dir);
-                    parts.push(Part { layer, dir });
-                    if opaque {
-                        break;
-                    }
-                    if let Some(redirect) = redirect {
-                        (below, name) = overlay::redirected(&view.layers, layer, below, &redirect)?;
-                    }
-                }
-            }
-        }
+        let mut parts = lookup::directories(self.view, &self.parts[entry.part..], &entry.name)?;
         if parts.is_empty() {
             // It was there when it was listed: let the kernel say what is wrong with it now.
             let dir = self.parts[entry.part].dir.open_dir(&entry.name)?;
@@ -332,12 +311,32 @@ impl<'a> ViewDir<'a> {
                 dir: Arc::new(dir),
             });
         }
-        view.open(parts)
+        self.view.open(parts)
     }
 
-    /// Opens a regular file in this directory for reading.
+    /// Opens the content of a regular file in this directory for reading.
+    ///
+    /// # Errors
+    ///
+    /// Of a file of which only the metadata was copied up also that no layer below has the content.
     pub fn open_file(&self, entry: &Entry) -> Result<File, FsError> {
-        self.dir_of(entry).open_file(&entry.name)
+        if !self.is_metacopy(entry)? {
+            return self.dir_of(entry).open_file(&entry.name);
+        }
+        let content = lookup::content(self.view, &self.parts[entry.part..], &entry.name)?;
+        let Some((dir, name)) = content else {
+            let reason = "only its metadata was copied up, and no layer below has its content";
+            let source = io::Error::new(io::ErrorKind::InvalidData, reason);
+            let path = self.dir_of(entry).path().join(&entry.name);
+            return Err(FsError::new("openat", path, source));
+        };
+        dir.open_file(&name)
+    }
+
+    /// Returns whether an object is a file that has its content in a layer below.
+    pub(crate) fn is_metacopy(&self, entry: &Entry) -> Result<bool, FsError> {
+        let is_file = entry.metadata.kind == FileKind::File;
+        Ok(is_file && (self.view.dialect).is_metacopy(self.dir_of(entry), &entry.name)?)
     }
 
     /// Returns the target of a link in this directory.
@@ -391,12 +390,18 @@ impl<'a> ViewDir<'a> {
         self.dir_of(entry)
     }
 
-    /// Returns whether this is one plain directory: its inode then stands for all in it.
-    pub(crate) fn is_plain(&self) -> bool {
-        self.parts.len() == 1 && self.view.dialect == Dialect::Plain
-    }
-
     fn dir_of(&self, entry: &Entry) -> &Dir {
         &self.parts[entry.part].dir
     }
+}
+
+/// Lists the names in directories, and in which one each is first.
+fn names(parts: &[Part]) -> Result<BTreeMap<OsString, usize>, FsError> {
+    let mut names = BTreeMap::new();
+    for (part, Part { dir, .. }) in parts.iter().enumerate() {
+        for listed in dir.entries()? {
+            names.entry(listed.name).or_insert(part);
+        }
+    }
+    Ok(names)
 }

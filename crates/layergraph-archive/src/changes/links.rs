@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use layergraph_fs::{FileKind, Metadata};
 
 /// An inode.
-type Id = (u64, u64);
+pub(super) type Id = (u64, u64);
 
 /// The names of the upper tree's files that have more than one, here or below.
 #[derive(Debug, Default)]

@@ -9,7 +9,9 @@ use std::iter::successors;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
-use layergraph_fs::{Device, Dir, FileKind, FsError, Metadata, copy_metadata, copy_tree};
+use layergraph_fs::{
+    Device, Dir, FileKind, FsError, Metadata, copy_file, copy_metadata, copy_tree,
+};
 
 use crate::attributes::is_overlay;
 use crate::view::{Dialect, Entry, View, ViewDir};
@@ -126,6 +128,9 @@ pub(super) fn bring_object(
     to: &Dir,
 ) -> Result<Metadata, FsError> {
     let name = entry.name();
+    if entry.metadata().kind == FileKind::File && below.is_metacopy(entry)? {
+        return copy_up_content(below, entry, to);
+    }
     copy_tree(below.holder(entry), name, to, name)?;
     if entry.metadata().kind != FileKind::Symlink {
         for (key, _) in to.xattrs(name)? {
@@ -135,6 +140,24 @@ pub(super) fn bring_object(
         }
     }
     to.metadata(name)
+}
+
+/// Copies a file whose content is not where its metadata is.
+fn copy_up_content(below: &ViewDir<'_>, entry: &Entry, to: &Dir) -> Result<Metadata, FsError> {
+    let (holder, name) = (below.holder(entry), entry.name());
+    let mut copy = to.create_file(name, 0o600)?;
+    copy.remove_inherited_acls()?;
+    copy_file(&below.open_file(entry)?, &mut copy)?;
+    let known = holder.metadata(name)?;
+    copy.set_owner(known.uid, known.gid)?;
+    for (key, value) in holder.xattrs(name)? {
+        if is_no_sign(&key) {
+            copy.set_xattr(&key, &value)?;
+        }
+    }
+    copy.set_mode(known.mode)?;
+    copy.set_times(Some(known.accessed), Some(known.modified))?;
+    copy.metadata()
 }
 
 /// Hides `name` of the layers below.

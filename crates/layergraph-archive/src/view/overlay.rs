@@ -1,16 +1,11 @@
-//! The signs by which overlayfs tells that something is hidden, cut off or was renamed.
+//! The signs by which overlayfs tells that something is hidden, cut off, renamed or half there.
 //!
 //! Source: the kernel's documentation, *Overlay Filesystem*, sections *whiteouts and opaque
-//! directories* and *`redirect_dir`*.
+//! directories*, *`redirect_dir`* and *Metadata only copy up*.
 
 use std::ffi::{OsStr, OsString};
-use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::sync::Arc;
 
 use layergraph_fs::{Device, Dir, FileKind, FsError, Metadata};
-
-use super::Part;
 
 /// How a tree on disk says what it hides of the layers below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -23,20 +18,6 @@ pub enum Dialect {
     Overlay,
     /// As overlayfs does under its option `userxattr`: attributes `user.overlay.*`.
     OverlayUser,
-}
-
-/// What a layer has by some name.
-pub(super) enum Found {
-    Nothing,
-    /// A whiteout, or anything that is no directory.
-    Other,
-    Directory {
-        dir: Dir,
-        /// Whether it hides what is below.
-        opaque: bool,
-        /// The name it goes by in the layers below, where that differs.
-        redirect: Option<Vec<u8>>,
-    },
 }
 
 impl Dialect {
@@ -87,64 +68,15 @@ impl Dialect {
         }
     }
 
-    /// Looks a directory up in one layer.
-    pub(super) fn look_up(self, dir: &Dir, name: &OsStr) -> Result<Found, FsError> {
-        let dir = match dir.open_dir(name) {
-            Ok(dir) => dir,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
-            // A link is refused with ENOTDIR, too: O_DIRECTORY comes before O_NOFOLLOW.
-            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(Found::Other),
-            Err(error) => return Err(error),
-        };
-        let opaque = self.is_opaque(&dir)?;
-        let redirect = self.sign(&dir, OsStr::new("."), "redirect")?;
-        Ok(Found::Directory {
-            dir,
-            opaque,
-            redirect,
-        })
+    /// Returns whether an object, which is a regular file, has its content in a layer below.
+    ///
+    /// The kernel knows no such files under `userxattr`.
+    pub(super) fn is_metacopy(self, dir: &Dir, name: &OsStr) -> Result<bool, FsError> {
+        Ok(self == Dialect::Overlay && self.sign(dir, name, "metacopy")?.is_some())
     }
-}
 
-/// Returns where a redirected directory goes on: which directories below `layer` to look in, and
-/// for which name.
-///
-/// A redirect is the former name in the same parent, or a path from the root of the layers.
-pub(super) fn redirected(
-    layers: &[Arc<Dir>],
-    layer: usize,
-    below: Vec<Part>,
-    redirect: &[u8],
-) -> Result<(Vec<Part>, OsString), FsError> {
-    let Some(path) = redirect.strip_prefix(b"/") else {
-        return Ok((below, OsStr::from_bytes(redirect).to_owned()));
-    };
-    let mut components: Vec<&[u8]> = path.split(|&byte| byte == b'/').collect();
-    let name = OsStr::from_bytes(components.pop().unwrap_or_default()).to_owned();
-    let mut parents = Vec::new();
-    for (number, root) in layers.iter().enumerate().skip(layer + 1) {
-        if let Some(dir) = walk(root, &components)? {
-            parents.push(Part { layer: number, dir });
-        }
+    /// Returns what an object goes by in the layers below, where that differs.
+    pub(super) fn redirect(self, dir: &Dir, name: &OsStr) -> Result<Option<Vec<u8>>, FsError> {
+        self.sign(dir, name, "redirect")
     }
-    Ok((parents, name))
-}
-
-fn walk(root: &Arc<Dir>, components: &[&[u8]]) -> Result<Option<Arc<Dir>>, FsError> {
-    let mut dir = Arc::clone(root);
-    for component in components {
-        dir = match dir.open_dir(OsStr::from_bytes(component)) {
-            Ok(below) => Arc::new(below),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                return Ok(None);
-            }
-            Err(error) => return Err(error),
-        };
-    }
-    Ok(Some(dir))
 }

@@ -250,6 +250,28 @@ fn a_layer_over_others_comes_out_again_as_it_came_in() {
 }
 
 #[test]
+fn a_hard_link_to_a_file_of_which_only_metadata_was_copied_up_has_its_content() {
+    require!(root);
+    let (base, middle) = (tree(&["f = text"]), tree(&["f = ...."]));
+    let key = OsStr::new("trusted.overlay.metacopy");
+    let dir = open(middle.path());
+    dir.set_xattr(OsStr::new("f"), key, b"").expect("root may");
+    dir.set_mode(OsStr::new("f"), 0o4711).expect("it is ours");
+    let below = [middle.path(), base.path()];
+    let upper = unpack_over(&below, &layer(&["h => f"]), true);
+    for name in ["f", "h"] {
+        let path = upper.path().join(name);
+        assert_eq!(fs::read_to_string(&path).expect("it was copied up"), "text");
+        assert_eq!(
+            open(upper.path())
+                .xattr(OsStr::new(name), key)
+                .expect("it can be read"),
+            None
+        );
+    }
+}
+
+#[test]
 fn r40_no_layer_writes_a_sign_of_overlayfs_by_itself() {
     let lower = tree(&["d/", "d/f = 1"]);
     let mut entries = Layer::new();

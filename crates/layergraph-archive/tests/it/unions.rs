@@ -2,115 +2,14 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use layergraph_archive::{Dialect, View};
-use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use tempfile::TempDir;
 
+use crate::overlay::{Act, FEATURES, Mount, history, stack, union};
 use crate::support::{listing_of, listing_of_view, open};
-
-/// An overlayfs mount, until it is dropped.
-struct Mount(PathBuf);
-
-impl Mount {
-    /// Mounts layers, the uppermost first; that one can be written to.
-    fn new(layers: &[PathBuf], place: &Path) -> Mount {
-        let [work, merged] = ["work", "merged"].map(|name| place.join(name));
-        for directory in [&work, &merged] {
-            fs::create_dir_all(directory).expect("a place for the mount");
-        }
-        let lower: Vec<_> = layers[1..]
-            .iter()
-            .map(|layer| layer.display().to_string())
-            .collect();
-        let options = format!(
-            "lowerdir={},upperdir={},workdir={},index=off,metacopy=off,redirect_dir=on",
-            lower.join(":"),
-            layers[0].display(),
-            work.display()
-        );
-        let mut mount = Command::new("mount");
-        mount
-            .args(["-t", "overlay", "overlay", "-o", &options])
-            .arg(&merged);
-        assert!(mount.status().expect("mount runs").success(), "{options}");
-        Mount(merged)
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let status = Command::new("umount").arg(&self.0).status();
-        assert!(status.expect("umount runs").success());
-    }
-}
-
-#[derive(Debug, Clone)]
-enum Act {
-    Make(PathBuf),
-    Write(PathBuf),
-    Link(PathBuf),
-    Remove(PathBuf),
-    Rename(PathBuf, PathBuf),
-}
-
-impl Act {
-    /// Does it, where it can be done.
-    fn perform(&self, root: &Path) {
-        let at = |path: &Path| root.join(path);
-        let _ = match self {
-            Act::Make(path) => fs::create_dir(at(path)),
-            Act::Write(path) => fs::write(at(path), path.as_os_str().as_encoded_bytes()),
-            Act::Link(path) => symlink("target", at(path)),
-            Act::Remove(path) => match fs::symlink_metadata(at(path)) {
-                Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(at(path)),
-                _ => fs::remove_file(at(path)),
-            },
-            Act::Rename(from, to) => fs::rename(at(from), at(to)),
-        };
-    }
-}
-
-fn acts() -> impl Strategy<Value = Vec<Act>> {
-    let path = || {
-        let name = proptest::sample::select(vec!["a", "b", "c"]);
-        vec(name, 1..4).prop_map(|names| names.iter().collect::<PathBuf>())
-    };
-    let act = prop_oneof![
-        3 => path().prop_map(Act::Make),
-        3 => path().prop_map(Act::Write),
-        1 => path().prop_map(Act::Link),
-        2 => path().prop_map(Act::Remove),
-        2 => (path(), path()).prop_map(|(from, to)| Act::Rename(from, to)),
-    ];
-    vec(act, 4..16)
-}
-
-/// Each layer is what the acts leave in the upper directory of a mount on those below.
-fn stack(place: &Path, all_acts: &[Vec<Act>]) -> Vec<PathBuf> {
-    let mut layers: Vec<PathBuf> = Vec::new();
-    for (acts, number) in all_acts.iter().zip(0..) {
-        let layer = place.join(format!("layer{number}"));
-        fs::create_dir(&layer).expect("a new layer");
-        layers.insert(0, layer.clone());
-        if number == 0 {
-            for act in acts {
-                act.perform(&layer);
-            }
-        } else {
-            let mount = Mount::new(&layers, &place.join(format!("mount{number}")));
-            for act in acts {
-                act.perform(&mount.0);
-            }
-        }
-    }
-    layers
-}
 
 #[test]
 fn a_view_of_layers_shows_what_overlayfs_shows() {
@@ -121,12 +20,12 @@ fn a_view_of_layers_shows_what_overlayfs_shows() {
         ..ProptestConfig::default()
     };
     let mut runner = TestRunner::new(config);
-    let result = runner.run(&vec(acts(), 2..4), |acts| {
+    let cases = (history(), proptest::sample::select(&FEATURES[..]));
+    let result = runner.run(&cases, |(history, options)| {
         let place = TempDir::new().expect("a temporary directory");
-        let layers = stack(place.path(), &acts);
-        let dirs = layers.iter().map(|layer| open(layer)).collect();
-        let view = listing_of_view(&View::union(dirs, Dialect::Overlay));
-        let mount = Mount::new(&layers, &place.path().join("again"));
+        let layers = stack(place.path(), &history, options);
+        let view = listing_of_view(&union(&layers));
+        let mount = Mount::new(&layers, &place.path().join("again"), options);
         prop_assert_eq!(view, listing_of(&mount.0));
         Ok(())
     });
@@ -135,13 +34,72 @@ fn a_view_of_layers_shows_what_overlayfs_shows() {
     }
 }
 
+#[test]
+fn a_directory_that_moved_again_and_again_is_found_by_all_its_former_paths() {
+    layergraph_tests::require!(overlay_mount);
+    layergraph_tests::require!(program "mount", "umount");
+    let make = || {
+        vec![
+            Act::MakeDir("a".into()),
+            Act::MakeDir("a/b".into()),
+            Act::Write("a/b/f".into(), 0),
+            Act::MakeDir("c".into()),
+            Act::Write("c/g".into(), 0),
+        ]
+    };
+    for moves in [
+        // The directory that it was in has another path further down.
+        vec![
+            vec![Act::Rename("a".into(), "d".into())],
+            vec![Act::Rename("d/b".into(), "e".into())],
+        ],
+        // That one hides what is below it, but not what was moved into it.
+        vec![
+            vec![
+                Act::Renew("c".into()),
+                Act::Rename("a/b".into(), "c/b".into()),
+            ],
+            vec![Act::Rename("c/b".into(), "e".into())],
+        ],
+    ] {
+        let place = TempDir::new().expect("a temporary directory");
+        let history = [vec![make()], moves].concat();
+        let layers = stack(place.path(), &history, FEATURES[0]);
+        let view = listing_of_view(&union(&layers));
+        assert!(view.contains("\ne/f\t"), "{view}");
+        let mount = Mount::new(&layers, &place.path().join("again"), FEATURES[0]);
+        assert_eq!(view, listing_of(&mount.0));
+    }
+}
+
+#[test]
+fn a_redirect_that_is_no_name_and_no_whole_path_is_refused_as_by_the_kernel() {
+    layergraph_tests::require!(overlay_mount);
+    layergraph_tests::require!(program "mount", "umount");
+    for redirect in ["a/b", "/a//b", "/a/", "", "..", "/a/../a/b"] {
+        let place = TempDir::new().expect("a temporary directory");
+        let layers = ["top", "low"].map(|name| place.path().join(name));
+        fs::create_dir_all(layers[0].join("d")).expect("a new layer");
+        fs::create_dir_all(layers[1].join("a/b")).expect("a new layer");
+        let key = "trusted.overlay.redirect";
+        mark(&layers[0].join("d"), key, redirect.as_bytes());
+        let view = union(&layers);
+        let root = view.root().expect("a readable tree");
+        let found = root.entry(OsStr::new("d")).expect("a readable tree");
+        let opened = root.open_dir(&found.expect("it is there"));
+        assert!(opened.is_err(), "{redirect}: {opened:?}");
+        let mount = Mount::new(&layers, &place.path().join("mount"), FEATURES[0]);
+        let opened = open(&mount.0).open_dir(OsStr::new("d"));
+        assert!(opened.is_err(), "{redirect}: {opened:?}");
+    }
+}
+
 /// Whether and as what a name is there, by a lookup.
 type Found = Option<layergraph_fs::FileKind>;
 
 /// Looks names up in a view of the layers and in a mount of them.
 fn look_up(layers: &[PathBuf], place: &Path, names: &[&str]) -> [Vec<Found>; 2] {
-    let dirs = layers.iter().map(|layer| open(layer)).collect();
-    let view = View::union(dirs, Dialect::Overlay);
+    let view = union(layers);
     let in_view = |name: &&str| {
         let (dir, name) = name.split_once('/').map_or(("", *name), |split| split);
         let mut inside = view.root().expect("a readable tree");
@@ -160,7 +118,7 @@ fn look_up(layers: &[PathBuf], place: &Path, names: &[&str]) -> [Vec<Found>; 2] 
         );
         found.map(|entry| entry.metadata().kind)
     };
-    let mount = Mount::new(layers, place);
+    let mount = Mount::new(layers, place, FEATURES[0]);
     let in_mount = |name: &&str| {
         let root = open(&mount.0);
         let (dir, name) = name.split_once('/').unwrap_or((".", name));
