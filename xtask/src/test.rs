@@ -29,6 +29,7 @@ const OF_USERS: &[&str] = &[
     "layergraph-archive",
     "layergraph-driver",
     "layergraph-driver-vfs",
+    "layergraph-driver-overlay",
     "layergraph-core",
     "layergraph",
     "layergraph-cli",

@@ -89,8 +89,8 @@ fn run_within(command: &mut Command) -> Result<ExitStatus, Why> {
     let (mut from_child, mut to_parent) = io::pipe().map_err(Why::System)?;
     let (mut from_parent, mut to_child) = io::pipe().map_err(Why::System)?;
     let enter = move || {
-        // Whoever waits for ids ends with the one that gives them: the pipes would not tell, as both
-        // processes have both ends of them.
+        // Whoever waits for ids ends with the one that gives them: the pipes would not tell, as
+        // both processes have both ends of them.
         set_pdeathsig(Signal::SIGKILL)?;
         unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)?;
         to_parent.write_all(&getpid().as_raw().to_ne_bytes())?;

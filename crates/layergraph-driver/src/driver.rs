@@ -26,6 +26,15 @@ impl Capabilities {
         independent: false,
         dialect: Dialect::Plain,
     };
+
+    /// Returns those of a driver whose staged layers hold the changes alone, with whiteouts of
+    /// `dialect`.
+    pub const fn independent(dialect: Dialect) -> Capabilities {
+        Capabilities {
+            independent: true,
+            dialect,
+        }
+    }
 }
 
 /// How the layers of a store are kept, whatever the driver.
@@ -36,16 +45,33 @@ pub struct DriverOptions {
     pub ownership: Ownership,
     /// Whether a committed layer survives a power loss.
     pub durability: Durability,
+    /// Whether the driver overlay keeps its signs in attributes that any user may set
+    /// (`user.overlay.*`, [`Dialect::OverlayUser`]). It is the same for all layers of a store; if
+    /// not given, it is so where this process may not set the others (`trusted.overlay.*`).
+    pub overlay_userxattr: Option<bool>,
 }
 
 /// How a layer is mounted.
+///
+/// A driver that mounts nothing passes over all but the target: see
+/// [`mount`](Driver::mount).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct MountOptions {
     /// Whether the tree may be changed.
     pub access: Access,
-    /// Where; if not given, at a place of the driver's own.
+    /// Where: an existing directory. If not given, at a place of the driver's own.
     pub target: Option<PathBuf>,
+    /// Whether device nodes in the tree are of no effect (`nodev`, mount(8)).
+    pub nodev: bool,
+    /// Whether set-uid, set-gid and file capabilities are of no effect (`nosuid`, mount(8)).
+    pub nosuid: bool,
+    /// Whether what is written need never be synced (`volatile`, kernel documentation, *Overlay
+    /// Filesystem*). The layer cannot be mounted to be changed again until somebody has said that
+    /// nothing is lost.
+    pub volatile: bool,
+    /// The label that all objects of the tree get from `SELinux` (`context=`, mount(8)).
+    pub selinux_context: Option<String>,
 }
 
 impl MountOptions {
@@ -117,13 +143,29 @@ pub trait Driver: Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`NotSupported`](crate::DriverErrorKind::NotSupported) if the driver cannot mount so.
+    /// [`NotSupported`](crate::DriverErrorKind::NotSupported) if the driver cannot mount so,
+    /// [`Prerequisites`](crate::DriverErrorKind::Prerequisites) if this user may not,
+    /// [`InUse`](crate::DriverErrorKind::InUse) if it would be changed while others are built on it
+    /// or have it mounted. After an error nothing is mounted.
     fn mount(&self, id: &LayerId, options: &MountOptions) -> Result<PathBuf>;
 
     /// Ends one mount of the layer at the driver's own place.
     ///
     /// One that is not mounted is no error, as in 2015.
     fn unmount(&self, id: &LayerId) -> Result<()>;
+
+    /// Ends the mount at `target`, which [`mount`](Driver::mount) was given.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](crate::DriverErrorKind::NotFound) if the driver has nothing mounted there,
+    /// [`InUse`](crate::DriverErrorKind::InUse) while somebody uses it,
+    /// [`NotSupported`](crate::DriverErrorKind::NotSupported) if the driver mounts nothing.
+    fn unmount_at(&self, target: &Path) -> Result<()> {
+        let (name, target) = (self.name(), target.display());
+        let text = format!("the driver {name} mounts nothing at {target}");
+        Err(DriverError::new(DriverErrorKind::NotSupported, text))
+    }
 
     /// Removes what processes that are gone have left half made or half removed, and returns how
     /// many such things there were.

@@ -18,6 +18,8 @@ pub enum DriverErrorKind {
     InvalidId,
     /// The layer is mounted, or others build on it.
     InUse,
+    /// There are more layers on top of each other than can be mounted.
+    TooDeep,
     /// No driver has that name, or the driver cannot do this.
     NotSupported,
     /// The machine lacks what the driver needs, such as a module of the kernel or a privilege.

@@ -50,6 +50,7 @@ impl Lab {
             ownership,
             // Durability costs much and shows only after a power loss.
             durability: Durability::None,
+            ..DriverOptions::default()
         };
         Ok(Lab {
             driver: open(root.path(), &options)?,

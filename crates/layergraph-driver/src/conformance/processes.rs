@@ -117,6 +117,7 @@ fn as_partner(open: OpenDriver) -> Fallible<Option<std::sync::Arc<dyn Driver>>> 
     let options = DriverOptions {
         ownership,
         durability: Durability::None,
+        ..DriverOptions::default()
     };
     Ok(Some(open(&root, &options)?))
 }
