@@ -87,6 +87,12 @@ pub fn is_prepared(preparations: &str, test: &str) -> io::Result<bool> {
     is_within(shell.args(["-c", &script]), test)
 }
 
+/// Tells whether this process is one that [`is_within`] has started, in which a test need not ask
+/// again for what the first one had.
+pub fn is_inside() -> bool {
+    env::var_os(PREPARED).is_some()
+}
+
 /// Runs `test` once more within a program that runs what its last arguments say, such as
 /// unshare(1), unless this process is where it does: that is what it returns.
 ///
@@ -94,7 +100,7 @@ pub fn is_prepared(preparations: &str, test: &str) -> io::Result<bool> {
 ///
 /// Why it did not pass there.
 pub fn is_within(program: &mut Command, test: &str) -> io::Result<bool> {
-    if env::var_os(PREPARED).is_some() {
+    if is_inside() {
         return Ok(true);
     }
     let again = again(program.arg(env::current_exe()?), test);

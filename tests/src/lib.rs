@@ -34,11 +34,13 @@ pub mod skip;
 mod volume;
 
 pub use again::{
-    ByUser, Partner, again, as_partner, has_passed, is_prepared, is_user, is_within,
+    ByUser, Partner, again, as_partner, has_passed, is_inside, is_prepared, is_user, is_within,
     partner_as_user, partner_home, ready_until_told, say, test_name,
 };
 pub use names::{escaped, names};
-pub use process::{USER, as_user, installed, peak_memory_of_children, run, user_directory};
+pub use process::{
+    USER, as_user, installed, peak_memory_of_children, run, user_directory, without_account,
+};
 pub use volume::{Volume, noise};
 
 /// Ends the test as skipped unless the machine has what it needs.

@@ -89,6 +89,12 @@ pub fn as_user(command: &mut Command) -> &mut Command {
         .env_remove(crate::skip::FILE)
 }
 
+/// Makes a command whose tests may be skipped for what their user lacks: that is printed, and left
+/// out of the account of skipped tests.
+pub fn without_account(command: &mut Command) -> &mut Command {
+    command.env_remove(crate::skip::FILE)
+}
+
 /// Creates a temporary directory that belongs to [`USER`].
 ///
 /// # Errors

@@ -235,7 +235,11 @@ mod tests {
             "dlopen",
         ];
         let files = crate::workspace::text_files()?;
-        let ours = |file: &&TextFile| file.path.starts_with("crates/") && ships(file);
+        // What a user asks for by name, with newuidmap(1), in a namespace of the user's own.
+        let unshare = "crates/layergraph-cli/src/namespace.rs";
+        let ours = |file: &&TextFile| {
+            file.path.starts_with("crates/") && file.path != unshare && ships(file)
+        };
         let mut count = 0;
         for file in files.iter().filter(ours) {
             let code = source::without_tests(&source::code(&file.text));

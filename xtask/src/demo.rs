@@ -99,6 +99,7 @@ pub(crate) fn run(args: &[&str]) -> Result {
         None => machine::run(&mut shell),
     };
     let time = start.elapsed();
+    shell.unmount_left();
     let removed = if options.keep {
         println!("\nEverything is kept in {}", place.keep().display());
         Ok(())

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use layergraph::driver::{Access, MountOptions};
-use layergraph::{GraphErrorKind, NodeId};
+use layergraph::{DriverErrorKind, GraphErrorKind, NodeId};
 
 use crate::args;
 use crate::args::graph::{Mount, Unmount};
@@ -29,7 +29,7 @@ pub(crate) fn run(
         let node = graph.get(&args.name)?;
         let mut options = MountOptions::default();
         options.access = Access::ReadOnly;
-        options.target.clone_from(&args.path);
+        options.target = args.path.as_deref().map(real).transpose()?;
         let path = graph.mount(&node.id(), &options)?;
         if json {
             print_json(&JsonPath::in_tree(&path))
@@ -40,7 +40,8 @@ pub(crate) fn run(
         }
     });
     mounted.map_err(|mut failure| {
-        if failure.why.is_of_graph(GraphErrorKind::NotSupported) && args.path.is_some() {
+        let lacks = failure.why.driver_error() == Some(DriverErrorKind::NotSupported);
+        if lacks && args.path.is_some() {
             let hint = "leave out PATH: the tree has a path of its own, which is printed";
             failure.hint = Some(hint.to_owned());
         }
@@ -56,21 +57,27 @@ pub(crate) fn unmount(
     let path = &args.path;
     let attempted = || format!("unmount {}", path.display());
     with_graph(store, Missing::Fail, console, attempted, |graph| {
-        let id = mounted(path, &store::root(store)?)?;
-        graph.unmount(&id).map_err(|error| match error.kind() {
-            GraphErrorKind::NotFound => Why::NotMounted,
+        let path = real(path)?;
+        let unmounted = match id_in(&path, &real(&store::root(store)?)?) {
+            Some(id) => graph.unmount(&id),
+            None => graph.unmount_at(&path),
+        };
+        unmounted.map_err(|error| match error.kind() {
+            // A driver that mounts nothing has nothing mounted there.
+            GraphErrorKind::NotFound | GraphErrorKind::NotSupported => Why::NotMounted,
             _ => Why::Graph(error),
         })
     })
 }
 
-/// Returns the node whose tree is at the path: a driver's own places are in the store, and named
-/// by ids.
-fn mounted(path: &Path, root: &Path) -> Result<NodeId, Why> {
-    let real = |path| fs::canonicalize(path).map_err(|error| argument("realpath", path, error));
-    let (path, root) = (real(path)?, real(root)?);
-    let place = path.strip_prefix(&root).unwrap_or(Path::new(""));
+fn real(path: &Path) -> Result<PathBuf, Why> {
+    fs::canonicalize(path).map_err(|error| argument("realpath", path, error))
+}
+
+/// Returns the node whose tree is at a path, if that is one of the driver's own places: these are
+/// in the store, and named by ids.
+fn id_in(path: &Path, root: &Path) -> Option<NodeId> {
+    let place = path.strip_prefix(root).ok()?;
     let mut names = place.components().map(|name| name.as_os_str().as_bytes());
-    let id = names.find_map(|name| NodeId::parse(name).ok());
-    id.ok_or(Why::NotMounted)
+    names.find_map(|name| NodeId::parse(name).ok())
 }

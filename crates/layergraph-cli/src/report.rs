@@ -13,7 +13,9 @@ use layergraph::archive::{ApplyError, PackError, UnpackError};
 use layergraph::digest::ParseChecksumError;
 use layergraph::fs::FsError;
 use layergraph::tar::TarError;
-use layergraph::{FormatError, GraphError, GraphErrorKind, OpenError};
+use layergraph::{
+    DriverError, DriverErrorKind, FormatError, GraphError, GraphErrorKind, OpenError,
+};
 use nix::errno::Errno;
 
 use crate::console::say;
@@ -127,6 +129,12 @@ impl Why {
         known.or_else(|| self.hint_of_cause()).map(str::to_owned)
     }
 
+    /// Returns what kind of error of a driver it is, if it is one.
+    pub(crate) fn driver_error(&self) -> Option<DriverErrorKind> {
+        let mut causes = causes(self);
+        causes.find_map(|cause| Some(cause.downcast_ref::<DriverError>()?.kind()))
+    }
+
     /// Returns what may help with what was asked for.
     fn hint_of_kind(&self) -> Option<&'static str> {
         Some(match self {
@@ -146,6 +154,9 @@ impl Why {
                 }
                 _ => return None,
             },
+            Why::Graph(_) if self.driver_error() == Some(DriverErrorKind::Prerequisites) => {
+                "layergraph unshare -- CMD runs CMD where you may mount"
+            }
             Why::Graph(error) => match error.kind() {
                 GraphErrorKind::NotFound => WHAT_IS_THERE,
                 GraphErrorKind::Ambiguous => MORE_DIGITS,
@@ -228,11 +239,6 @@ impl Why {
             },
             other => other,
         }
-    }
-
-    /// Tells whether the graph refused what it was asked for, for this reason.
-    pub(crate) fn is_of_graph(&self, kind: GraphErrorKind) -> bool {
-        matches!(self, Why::Graph(error) if error.kind() == kind)
     }
 
     fn is_broken_pipe(&self) -> bool {

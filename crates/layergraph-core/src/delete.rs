@@ -1,6 +1,6 @@
 //! Nodes that go.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use layergraph_driver::{DriverErrorKind, InvalidLayerId, LayerId};
 use layergraph_fs::{Durability, RenameMode, Staging};
@@ -14,7 +14,8 @@ use crate::{GraphError, GraphErrorKind, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct DeleteOptions {
-    /// Deletes a node that others build on, too. They stay, as orphans.
+    /// Deletes a node that others build on, too, or that is mounted. They stay, as orphans, and its
+    /// tree stays as long as it is needed.
     pub force: bool,
 }
 
@@ -45,7 +46,7 @@ impl Graph {
     /// # Errors
     ///
     /// [`NotFound`](GraphErrorKind::NotFound), [`Ambiguous`](GraphErrorKind::Ambiguous),
-    /// [`InUse`](GraphErrorKind::InUse) if others build on it and it is not
+    /// [`InUse`](GraphErrorKind::InUse) if others build on it or it is mounted, and it is not
     /// [forced](DeleteOptions::force). After an error the node is as it was.
     pub fn delete(&self, name: &str, options: DeleteOptions) -> Result<Deleted> {
         let id = self.resolve_layer(name)?;
@@ -72,14 +73,24 @@ impl Graph {
             deleted: Vec::new(),
             failed: None,
         };
-        for id in self.children_first(&ids)? {
+        let mut next = VecDeque::from(self.children_first(&ids)?);
+        let mut postponed = 0;
+        while let Some(id) = next.pop_front() {
             match self.delete_one(id, &left, options) {
                 Ok(deleted) => all.deleted.push(deleted),
+                // The tree of another one that goes may be built on its tree, whatever the graph
+                // says.
+                Err(error) if error.kind() == GraphErrorKind::InUse && postponed < next.len() => {
+                    postponed += 1;
+                    next.push_back(id);
+                    continue;
+                }
                 Err(error) => {
                     all.failed = Some(error);
                     break;
                 }
             }
+            postponed = 0;
             left.remove(id.as_str());
         }
         Ok(all)
@@ -115,9 +126,12 @@ impl Graph {
             Err(error) => return Err(error),
         };
 
+        // The layers above need the tree of one that holds only what it changed, and a mount needs
+        // what is mounted.
+        let is_needed = has_children && self.driver.capabilities().independent;
+        let is_needed = is_needed || self.is_mounted(id, options)?;
         let Thrown { bin, unsynced } = self.throw_away(id)?;
-        // The layers above need the tree of one that holds only what it changed.
-        let tree = if has_children && self.driver.capabilities().independent {
+        let tree = if is_needed {
             Ok(())
         } else {
             match self.driver.remove(id) {
@@ -138,6 +152,21 @@ impl Graph {
             id: id.to_string(),
             leftover: unsynced.or(gone.err()),
         })
+    }
+
+    /// Tells whether the tree of a node that goes must stay.
+    ///
+    /// # Errors
+    ///
+    /// [`InUse`](GraphErrorKind::InUse) if the node must stay as well.
+    fn is_mounted(&self, id: &LayerId, options: DeleteOptions) -> Result<bool> {
+        match self.driver.check_unused(id) {
+            Ok(()) => Ok(false),
+            // There is a node without a tree.
+            Err(error) if error.kind() == DriverErrorKind::NotFound => Ok(false),
+            Err(error) if error.kind() == DriverErrorKind::InUse && options.force => Ok(true),
+            Err(error) => Err(error).attempted(|| format!("cannot delete image {id}")),
+        }
     }
 
     /// Moves the directory of a node to where nobody finds it.

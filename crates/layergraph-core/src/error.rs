@@ -29,7 +29,8 @@ pub enum GraphErrorKind {
     Damaged,
     /// The new node would be its own ancestor.
     Circle,
-    /// A container on top of the node would have too many parents.
+    /// There would be too many nodes on top of each other: more than a container could have below
+    /// it in 2015, or than the driver can mount.
     TooDeep,
     /// The driver cannot do this, or not here.
     NotSupported,
@@ -121,6 +122,7 @@ impl GraphError {
             DriverErrorKind::InvalidId => GraphErrorKind::InvalidId,
             DriverErrorKind::InUse => GraphErrorKind::InUse,
             DriverErrorKind::Damaged => GraphErrorKind::Damaged,
+            DriverErrorKind::TooDeep => GraphErrorKind::TooDeep,
             DriverErrorKind::NotSupported
             | DriverErrorKind::Prerequisites
             | DriverErrorKind::IncompatibleFilesystem

@@ -1,7 +1,9 @@
 //! The graph: opening it, and reading nodes.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::ffi::OsStr;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -33,6 +35,40 @@ pub struct GraphOptions {
     /// what its decoder does not need of the default for that
     /// ([`DecodeOptions::memory`](layergraph_archive::codec::DecodeOptions::memory)).
     pub limits: Limits,
+    /// What is done before a first layer is made.
+    pub before_layers: BeforeLayers,
+}
+
+/// Something that whoever opens a graph wants to have done before a layer is made in it, such as
+/// writing down how the store was made.
+#[derive(Clone, Default)]
+pub struct BeforeLayers(Option<Arc<Act>>);
+
+type Act = dyn Fn() -> std::result::Result<(), Box<dyn Error + Send + Sync>> + Send + Sync;
+
+impl BeforeLayers {
+    /// Takes what is to be done. It is done before each layer, and so may be done more than once.
+    pub fn new(
+        act: impl Fn() -> std::result::Result<(), Box<dyn Error + Send + Sync>> + Send + Sync + 'static,
+    ) -> BeforeLayers {
+        BeforeLayers(Some(Arc::new(act)))
+    }
+
+    pub(crate) fn act(&self) -> Result<()> {
+        let done = self.0.as_ref().map_or(Ok(()), |act| act());
+        done.map_err(|cause| {
+            let text = "cannot prepare the store for layers";
+            GraphError::new(GraphErrorKind::Failed, text).because(cause)
+        })
+    }
+}
+
+impl fmt::Debug for BeforeLayers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("BeforeLayers")
+            .field(&self.0.is_some())
+            .finish()
+    }
 }
 
 /// A graph of layers on disk. See the [crate](crate).
@@ -243,6 +279,19 @@ impl Graph {
             return Err(GraphError::no_such(layer.as_str()));
         }
         self.driver.unmount(&layer).attempted(unmounted)
+    }
+
+    /// Ends the mount at `target`, which [`mount`](Graph::mount) was given; see
+    /// [`Driver::unmount_at`].
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](GraphErrorKind::NotFound) if nothing of the graph is mounted there,
+    /// [`InUse`](GraphErrorKind::InUse) while somebody uses it.
+    pub fn unmount_at(&self, target: &Path) -> Result<()> {
+        self.driver
+            .unmount_at(target)
+            .attempted(|| format!("cannot unmount {}", target.display()))
     }
 
     /// Returns the name in the graph that is, or alone begins with, `name`.

@@ -68,7 +68,7 @@ mod sweep;
 pub use delete::{DeleteOptions, Deleted, DeletedAll};
 pub use error::{GraphError, GraphErrorKind};
 pub use export::{Exported, TempArchive};
-pub use graph::{BrokenNode, Graph, GraphOptions, Nodes};
+pub use graph::{BeforeLayers, BrokenNode, Graph, GraphOptions, Nodes};
 pub use history::{MAX_DEPTH, ParentsSize};
 pub use node::Node;
 pub use register::NewNode;

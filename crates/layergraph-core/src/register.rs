@@ -101,6 +101,7 @@ impl Graph {
             return Err(GraphError::already_exists(layer_id.as_str()));
         }
         let parent = self.parent_layer(&layer_id, &image.parent)?;
+        self.options.before_layers.act()?;
         let (tree, base) = self.stage(&layer_id, parent)?;
         let making = || format!("cannot make image {id}");
         let staging = Staging::new(&self.staging()?).attempted(making)?;

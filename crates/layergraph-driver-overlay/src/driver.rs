@@ -113,7 +113,7 @@ impl OverlayDriver {
     }
 
     /// Checks that nothing needs the layer, which is locked.
-    fn check_unused(&self, home: &Dir, layer: &Layer) -> Result<()> {
+    fn check_not_needed(&self, home: &Dir, layer: &Layer) -> Result<()> {
         let id = &layer.id;
         self.check_unmounted(id)?;
         let in_use = |why: String| {
@@ -184,13 +184,18 @@ impl Driver for OverlayDriver {
         Ok(ids)
     }
 
+    fn check_unused(&self, id: &LayerId) -> Result<()> {
+        let (home, layer) = self.home.layer(id)?;
+        self.check_not_needed(&home, &layer)
+    }
+
     fn remove(&self, id: &LayerId) -> Result<()> {
         let (home, _) = self.home.layer(id)?;
         let removed = || format!("cannot remove layer {id}");
         let _locked = lock(&home, id.as_name())?;
         // Somebody else may have removed it meanwhile.
         let (_, layer) = self.home.layer(id)?;
-        self.check_unused(&home, &layer)?;
+        self.check_not_needed(&home, &layer)?;
         // Of a damaged layer a sweep removes it.
         let name = link::of(&layer.dir, id).unwrap_or_default();
         let trash = self.home.make_in(TRASH)?;

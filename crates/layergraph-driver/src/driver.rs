@@ -133,6 +133,19 @@ pub trait Driver: Debug + Send + Sync {
     /// could not be removed comes after the layer is gone; a [sweep](Driver::sweep) tries again.
     fn remove(&self, id: &LayerId) -> Result<()>;
 
+    /// Checks that a layer could be [removed](Driver::remove) now.
+    ///
+    /// # Errors
+    ///
+    /// As for that, before anything is done.
+    fn check_unused(&self, id: &LayerId) -> Result<()> {
+        if self.exists(id)? {
+            Ok(())
+        } else {
+            Err(DriverError::not_found(id))
+        }
+    }
+
     /// Returns the directories whose union is the layer's tree, the uppermost first.
     fn layers(&self, id: &LayerId) -> Result<Vec<Dir>>;
 

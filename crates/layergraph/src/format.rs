@@ -9,9 +9,9 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use layergraph_archive::Ownership;
+use layergraph_archive::{Dialect, Ownership};
 use layergraph_core::holds_store;
-use layergraph_driver::DriverChoice;
+use layergraph_driver::{Driver, DriverChoice};
 use layergraph_fs::{Dir, Durability, FsError, NamespaceRange, UserNamespace, write_atomic};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,11 @@ const NAMESPACE_UIDS: &str = "namespace-uids=";
 const NAMESPACE_GIDS: &str = "namespace-gids=";
 /// What an incompatible feature begins with that says which driver keeps the trees.
 const DRIVER: &str = "driver=";
+/// What one begins with that says which attributes hold the signs of overlayfs.
+const WHITEOUTS: &str = "whiteouts=";
+/// Those that root of the machine may set, and those that anybody may.
+const TRUSTED: &str = "trusted";
+const USER: &str = "user";
 
 /// The driver whose trees the original reads and writes.
 const PLAIN_DRIVER: &str = layergraph_driver_vfs::NAME;
@@ -120,6 +125,8 @@ pub enum FormatError {
 pub(crate) struct Format {
     ownership: Ownership,
     driver: Option<String>,
+    /// The dialect of whiteouts, if the driver has any.
+    whiteouts: Option<Dialect>,
     /// The user namespace it was made in, if that has not all ids.
     namespace: Option<Ids>,
 }
@@ -161,6 +168,7 @@ impl Format {
         Format {
             ownership,
             driver: None,
+            whiteouts: None,
             namespace: None,
         }
     }
@@ -174,8 +182,10 @@ impl Format {
     }
 
     /// Says which driver keeps the trees of a new store.
-    pub(crate) fn with_driver(mut self, name: &str) -> Format {
-        self.driver = Some(name.to_owned());
+    pub(crate) fn with_driver(mut self, driver: &dyn Driver) -> Format {
+        let dialect = driver.capabilities().dialect;
+        self.driver = Some(driver.name().to_owned());
+        self.whiteouts = (dialect != Dialect::Plain).then_some(dialect);
         self
     }
 
@@ -212,7 +222,7 @@ impl Format {
             ..
         } = &file.features;
         let [mut ownership, mut driver, mut users, mut groups] = [None; 4];
-        let [mut namespace_users, mut namespace_groups] = [None; 2];
+        let [mut namespace_users, mut namespace_groups, mut whiteouts] = [None; 3];
         for feature in incompatible.iter().chain(read_only_compatible) {
             let said = if let Some(name) = feature.strip_prefix(OWNERSHIP).and_then(known_ownership)
             {
@@ -225,6 +235,8 @@ impl Format {
                 namespace_users.replace(ranges)
             } else if let Some(ranges) = feature.strip_prefix(NAMESPACE_GIDS) {
                 namespace_groups.replace(ranges)
+            } else if let Some(kind @ (TRUSTED | USER)) = feature.strip_prefix(WHITEOUTS) {
+                whiteouts.replace(kind)
             } else if let Some(name) = feature.strip_prefix(DRIVER) {
                 driver.replace(name)
             } else {
@@ -252,9 +264,14 @@ impl Format {
             users: users.to_owned(),
             groups: groups.to_owned(),
         });
+        let whiteouts = whiteouts.map(|kind| match kind {
+            USER => Dialect::OverlayUser,
+            _ => Dialect::Overlay,
+        });
         Ok(Format {
             ownership,
             driver,
+            whiteouts,
             namespace,
         })
     }
@@ -279,6 +296,13 @@ impl Format {
             incompatible.push(format!("{NAMESPACE_UIDS}{users}"));
             incompatible.push(format!("{NAMESPACE_GIDS}{groups}"));
         }
+        incompatible.extend(self.whiteouts.map(|dialect| {
+            let kind = match dialect {
+                Dialect::OverlayUser => USER,
+                _ => TRUSTED,
+            };
+            format!("{WHITEOUTS}{kind}")
+        }));
         incompatible.extend(self.driver.iter().map(|driver| format!("{DRIVER}{driver}")));
         let file = File {
             version: VERSION,
@@ -291,6 +315,25 @@ impl Format {
         text.push(b'\n');
         write_atomic(root, OsStr::new(NAME), 0o600, &text, durability)?;
         Ok(())
+    }
+
+    /// Writes the file, unless it is there. A store of 2015 stays without one as long as the
+    /// original could read all of it.
+    pub(crate) fn write_if_missing(
+        &self,
+        root: &Dir,
+        durability: Durability,
+    ) -> Result<(), FormatError> {
+        match root.find(OsStr::new(NAME))? {
+            Some(_) => Ok(()),
+            None => self.write(root, durability),
+        }
+    }
+
+    /// Returns whether signs of overlayfs are in attributes that anybody may set, if that is fixed.
+    pub(crate) fn overlay_userxattr(&self) -> Option<bool> {
+        self.whiteouts
+            .map(|dialect| dialect == Dialect::OverlayUser)
     }
 
     /// Returns how owners are kept.

@@ -70,6 +70,7 @@ pub use layergraph_core::{
     MAX_DEPTH, NewNode, Node, Nodes, ParentsSize, TempArchive, progress,
 };
 pub use layergraph_driver::{DriverChoice, DriverError, DriverErrorKind};
+pub use layergraph_driver_overlay::{Probe, probe};
 pub use layergraph_image::NodeId;
 
 pub use self::format::FormatError;

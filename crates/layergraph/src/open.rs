@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use layergraph_archive::{Limits, Ownership};
-use layergraph_core::{Graph, GraphError, GraphOptions, open_root};
-use layergraph_driver::{DriverChoice, DriverError, DriverOptions, Registry};
+use layergraph_core::{BeforeLayers, Graph, GraphError, GraphOptions, open_root};
+use layergraph_driver::{DriverChoice, DriverError, DriverOptions, OpenDriver, Registry};
+use layergraph_driver_overlay::OverlayDriver;
 use layergraph_driver_vfs::VfsDriver;
 use layergraph_fs::{Dir, Durability, FsError, UserNamespace, effective_user};
 
@@ -16,11 +17,12 @@ const USUAL_IDS: u32 = 1 << 16;
 /// How a store is opened.
 ///
 /// ```
-/// use layergraph::StoreOptions;
+/// use layergraph::{DriverChoice, StoreOptions};
 ///
 /// # let directory = tempfile::tempdir()?;
 /// # let root = directory.path();
-/// let graph = StoreOptions::new().open_graph(root)?;
+/// let vfs = DriverChoice::Named("vfs".to_owned());
+/// let graph = StoreOptions::new().driver(vfs).open_graph(root)?;
 /// assert_eq!(graph.driver().name(), "vfs");
 ///
 /// // A store that must be there.
@@ -70,8 +72,19 @@ pub enum OpenError {
 ///
 /// Never, as long as each has its own name.
 pub fn drivers() -> Result<Registry, DriverError> {
+    registry([OVERLAY, VFS])
+}
+
+type Named = (&'static str, OpenDriver);
+
+const OVERLAY: Named = (layergraph_driver_overlay::NAME, OverlayDriver::open_dyn);
+const VFS: Named = (layergraph_driver_vfs::NAME, VfsDriver::open_dyn);
+
+fn registry(drivers: [Named; 2]) -> Result<Registry, DriverError> {
     let mut registry = Registry::new();
-    registry.register(layergraph_driver_vfs::NAME, VfsDriver::open_dyn)?;
+    for (name, open) in drivers {
+        registry.register(name, open)?;
+    }
     Ok(registry)
 }
 
@@ -152,18 +165,26 @@ impl StoreOptions {
         let mut options = DriverOptions::default();
         options.ownership = format.ownership();
         options.durability = self.durability;
-        let driver = drivers()?.open(root, &format.driver(&self.driver)?, &options)?;
-        if found.is_none() {
-            // Before there is a graph, which without this file would be one of 2015.
-            let dir = open_root(root)?;
-            format
-                .with_driver(driver.name())
-                .write(&dir, self.durability)?;
-        }
-
+        options.overlay_userxattr = format.overlay_userxattr();
+        let drivers = match &found {
+            None => drivers(),
+            // Without layers and without a word about it, it is one that vfs keeps.
+            Some(_) => registry([VFS, OVERLAY]),
+        };
+        let driver = drivers?.open(root, &format.driver(&self.driver)?, &options)?;
+        let format = format.with_driver(&*driver);
         let mut options = GraphOptions::default();
         options.durability = self.durability;
         options.limits = self.limits.clone();
+        if found.is_none() {
+            // Before there is a graph, which without this file would be one of 2015.
+            format.write(&open_root(root)?, self.durability)?;
+        } else {
+            let (root, durability) = (root.to_owned(), self.durability);
+            options.before_layers = BeforeLayers::new(move || {
+                Ok(format.write_if_missing(&Dir::open(&root)?, durability)?)
+            });
+        }
         Ok(Graph::open(root, driver, &options)?)
     }
 

@@ -104,6 +104,7 @@ pub(crate) fn check_round_trip(shell: &mut Shell, layers: &[Layer]) -> Result {
 
         let path = shell.mount(layer.short(), false)?;
         let stored = Listing::of(shell, &path)?;
+        shell.unmount(&path, false)?;
         applied.check_equal(&what, &stored, "that of the store")?;
 
         let also = if let Some(source) = &layer.source {

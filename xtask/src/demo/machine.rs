@@ -123,7 +123,9 @@ fn generation(
         None => shell.run(&["pack", TREE, "-o", &file], 1)?,
         Some(parent) => {
             let below = shell.mount(parent, true)?;
-            shell.run(&["pack", TREE, "--against", &below, "-o", &file], 1)?
+            let ran = shell.run(&["pack", TREE, "--against", &below, "-o", &file], 1)?;
+            shell.unmount(&below, true)?;
+            ran
         }
     };
     let step = if parent.is_some() {
@@ -233,7 +235,7 @@ fn read_through_mount(shell: &mut Shell) -> Result {
     if shell.is_root && tool.mode() & 0o7777 != 0o4755 {
         return Err(format!("{SET_UID} has mode {:o}", tool.mode()).into());
     }
-    Ok(())
+    shell.unmount(&mounted, true)
 }
 
 /// Sets a digest and reads it.

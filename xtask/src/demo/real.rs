@@ -117,6 +117,7 @@ fn look(shell: &mut Shell, layers: &[Layer]) -> Result {
     shell.run(&["history", top.short()], 6)?;
     let mounted = shell.mount(top.short(), true)?;
     let entries = fs::read_dir(shell.path(&mounted))?.count();
+    shell.unmount(&mounted, true)?;
     say(&format!(
         "The root of the tree has {} entries.",
         grouped(entries)

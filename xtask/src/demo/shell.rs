@@ -149,6 +149,8 @@ impl Shell {
             .args(args)
             .current_dir(&self.place)
             .env("LAYERGRAPH_ROOT", STORE)
+            // Who may not mount has whole trees to look at.
+            .args((!self.is_root).then_some("--driver=vfs"))
             .stdin(Stdio::null())
             .output()
             .map_err(|error| format!("{}: {error}", self.program.display()))?;
@@ -173,6 +175,26 @@ impl Shell {
             return Err(format!("`layergraph mount {id}` prints no directory: {path:?}").into());
         }
         Ok(path)
+    }
+
+    /// Unmounts what was mounted at a path.
+    pub(crate) fn unmount(&mut self, path: &str, shown: bool) -> Result {
+        let args = ["unmount", path];
+        if shown {
+            self.run(&args, 1)?;
+        } else {
+            self.quietly(&args)?;
+        }
+        Ok(())
+    }
+
+    /// Unmounts what was left mounted when something failed, so that the place can be removed.
+    pub(crate) fn unmount_left(&self) {
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let points = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        for point in points.filter(|point| Path::new(point).starts_with(&self.place)) {
+            let _ = Command::new("umount").arg(point).status();
+        }
     }
 }
 

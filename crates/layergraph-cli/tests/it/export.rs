@@ -8,7 +8,11 @@ use serde_json::json;
 use crate::support::{Layer, Result, Store, good_layer, id, names, shell};
 
 fn pair() -> std::io::Result<Store> {
-    let store = Store::new()?;
+    pair_of("auto")
+}
+
+fn pair_of(driver: &'static str) -> std::io::Result<Store> {
+    let store = Store::with_driver(driver)?;
     store.register(&id("ba5e"), "", &good_layer())?;
     let top = Layer::new()
         .file("bin/.wh.tool", "")
@@ -61,7 +65,7 @@ fn stdout_gets_the_same_bytes_as_a_file() -> Result {
 
 #[test]
 fn a_file_is_replaced_whole_or_not_at_all() -> Result {
-    let store = pair()?;
+    let store = pair_of("vfs")?;
     let file = store.home.file("layer.tar", "what was there")?;
     let before = store.home.names()?;
     let said = store.say(&[&"export-layer", &"c0ffee", &"-o", &file])?;

@@ -9,7 +9,11 @@ use serde_json::{Value, json};
 use crate::support::{Layer, Result, Store, good_layer, id, run, with_tail};
 
 fn pair() -> std::io::Result<Store> {
-    let store = Store::new()?;
+    pair_of("auto")
+}
+
+fn pair_of(driver: &'static str) -> std::io::Result<Store> {
+    let store = Store::with_driver(driver)?;
     store.register(&id("ba5e"), "", &good_layer())?;
     let top = Layer::new()
         .file("bin/.wh.tool", "")
@@ -123,7 +127,7 @@ fn changes_against_another_node_are_those_that_make_the_one_of_the_other() -> Re
 
 #[test]
 fn paths_that_are_unusual_are_told_exactly() -> Result {
-    let store = pair()?;
+    let store = pair_of("vfs")?;
     // The tree is ours to change where the driver is vfs.
     let mount = store.json(&[&"mount", &"ba5e"])?;
     let tree = Path::new(mount["path"].as_str().ok_or("a path")?);

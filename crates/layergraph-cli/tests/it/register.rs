@@ -225,7 +225,7 @@ fn a_parent_that_is_missing_ambiguous_or_broken_is_said_to_be_so() -> Result {
 
 #[test]
 fn a_layer_that_is_refused_leaves_nothing() -> Result {
-    let store = Store::new()?;
+    let store = Store::with_driver("vfs")?;
     store.register(&id("ba5e"), "", &good_layer())?;
     let good = good_layer();
     let long = Layer::new().file("f", &"x".repeat(2000)).finish();

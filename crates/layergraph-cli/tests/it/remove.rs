@@ -6,7 +6,11 @@ use crate::support::{Result, Store, good_layer, id, names};
 
 /// A base, two children of it, and a child of the first.
 fn family() -> std::io::Result<Store> {
-    let store = Store::new()?;
+    family_of("auto")
+}
+
+fn family_of(driver: &'static str) -> std::io::Result<Store> {
+    let store = Store::with_driver(driver)?;
     for (name, parent) in [("a0", ""), ("b1", "a0"), ("b2", "a0"), ("c1", "b1")] {
         store.register(&id(name), parent, &good_layer())?;
     }
@@ -24,7 +28,7 @@ fn left(store: &Store) -> std::io::Result<Vec<String>> {
 
 #[test]
 fn what_is_removed_is_printed_and_gone() -> Result {
-    let store = family()?;
+    let store = family_of("vfs")?;
     assert_eq!(
         store.say(&[&"rm-layer", &"c1"])?.done().text(),
         format!("{}\n", id("c1"))

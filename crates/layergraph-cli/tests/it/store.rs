@@ -99,7 +99,7 @@ fn an_ordinary_user_has_the_store_where_data_go() -> Result {
 fn a_driver_that_is_not_there_is_not_supported() -> Result {
     let store = Store::new()?;
     store.register(&id("c0"), "", &good_layer())?;
-    for (driver, status) in [("auto", 0), ("vfs", 0), ("overlay", 10), ("aufs", 2)] {
+    for (driver, status) in [("auto", 0), ("overlay", 0), ("vfs", 10), ("aufs", 2)] {
         let said = store.say(&[&"layers", &"--driver", &driver])?;
         assert_eq!(said.status, Some(status), "{driver}: {}", said.stderr);
     }

@@ -38,7 +38,7 @@ fn the_forest_is_drawn_as_the_original_drew_it() -> Result {
 
 #[test]
 fn a_long_chain_is_drawn_in_lines_of_bounded_length() -> Result {
-    let store = Store::new()?;
+    let store = Store::with_driver("vfs")?;
     let number = |level: usize| format!("{level:064x}");
     store.register(&number(0), "", &good_layer())?;
     for level in 1..=101 {

@@ -25,6 +25,7 @@ fn open(text: &str, check: impl Fn(&FormatError)) -> Result {
 fn the_file_of_a_squashed_store_is_this() -> Result {
     let place = Place::new()?;
     StoreOptions::new()
+        .driver(DriverChoice::Named("vfs".to_owned()))
         .ownership(Ownership::Squash)
         .open_graph(&place.root())?;
     let expected = "{\"version\":1,\"features\":{\"compatible\":[],\"read-only-compatible\":[],\

@@ -45,7 +45,8 @@ fn the_file_of_a_mapped_store_is_this() -> Result {
         "ownership=mapped",
         "uid-map=0:1000:1,1:200000:65535",
         "gid-map=0:100000:65536",
-        "driver=vfs",
+        "whiteouts=trusted",
+        "driver=overlay",
     ]);
     assert_eq!(place.format(), Some(expected));
     Ok(())
@@ -188,16 +189,16 @@ fn r23_a_mapped_store_keeps_owners_by_its_ranges_and_gives_layers_out_in_their_o
 
     let graph = &stores[0];
     let id = register(graph, None, &layers[0])?;
-    let tree = mapped_place.root().join("vfs/dir").join(&id);
+    let tree = mapped_place.root().join("overlay").join(&id).join("diff");
     for (path, owner) in [("", (100_000, 200_000)), ("f", (100_007, 200_008))] {
         let on_disk = fs::symlink_metadata(tree.join(path))?;
         assert_eq!((on_disk.uid(), on_disk.gid()), owner, "{path}");
     }
 
-    let before = names(&mapped_place.root().join("vfs/dir"))?;
+    let before = names(&mapped_place.root().join("overlay"))?;
     let refused = register(graph, None, &layer(&[("f", 1000, 0)])?).expect_err("in no range");
     let refused = refused.downcast::<layergraph::GraphError>()?;
     assert_eq!(refused.kind(), GraphErrorKind::Layer);
-    assert_eq!(names(&mapped_place.root().join("vfs/dir"))?, before);
+    assert_eq!(names(&mapped_place.root().join("overlay"))?, before);
     Ok(())
 }

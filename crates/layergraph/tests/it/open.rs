@@ -61,7 +61,7 @@ fn a_store_has_the_ownership_it_was_made_with() -> Result {
         (Ownership::Preserve, Ownership::Squash),
     ] {
         let place = Place::new()?;
-        let made = StoreOptions::new()
+        let made = named("vfs")
             .ownership(ownership.clone())
             .open_graph(&place.root())?;
         assert_eq!(made.driver().ownership(), ownership);

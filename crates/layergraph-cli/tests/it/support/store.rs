@@ -25,11 +25,18 @@ pub(crate) fn with_tail(digits: &str, tail: char) -> String {
 /// A store that nobody made yet, in a directory for other files.
 pub(crate) struct Store {
     pub(crate) home: Home,
+    driver: &'static str,
 }
 
 impl Store {
     pub(crate) fn new() -> io::Result<Store> {
-        Home::new().map(|home| Store { home })
+        Store::with_driver("auto")
+    }
+
+    /// One that a certain driver keeps the trees of.
+    pub(crate) fn with_driver(driver: &'static str) -> io::Result<Store> {
+        let home = Home::new()?;
+        Ok(Store { home, driver })
     }
 
     pub(crate) fn root(&self) -> PathBuf {
@@ -39,7 +46,7 @@ impl Store {
     /// A command line on this store.
     pub(crate) fn command(&self, args: &[Arg<'_>]) -> Command {
         let mut command = layergraph(&[&"--root", &self.root()]);
-        command.args(args);
+        command.args(["--driver", self.driver]).args(args);
         command
     }
 
@@ -70,5 +77,17 @@ impl Store {
     pub(crate) fn break_node(&self, id: &str) -> io::Result<()> {
         let json = self.root().join("graph").join(id).join("json");
         std::fs::write(json, "{\"id\":\"")
+    }
+}
+
+impl Drop for Store {
+    /// Unmounts what a test has left mounted, so that the store can be removed.
+    fn drop(&mut self) {
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let home = self.home.path("");
+        let places = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+        for place in places.filter(|place| std::path::Path::new(place).starts_with(&home)) {
+            let _ = Command::new("umount").arg(place).status();
+        }
     }
 }
