@@ -57,8 +57,8 @@
 //!
 //! # Limitations
 //!
-//! The one driver is vfs, which keeps a full copy of each layer's tree, shared where the file
-//! system can share (btrfs, xfs). Linux only.
+//! Linux only. Without overlayfs, a full copy of each layer's tree is kept, shared where the file
+//! system can share (btrfs, xfs).
 
 #![forbid(unsafe_code)]
 

@@ -163,8 +163,9 @@ pub(crate) struct RmLayer {
 
 /// Make the tree of a node available, and print its path.
 ///
-/// It is to be read only. With the driver vfs nothing is mounted: the path is where the tree is,
-/// and what is changed there is changed in the store.
+/// It is to be read only, until `unmount`: as often as it was mounted in the store. An ordinary
+/// user may mount in a user namespace; see `unshare`. With the driver vfs nothing is mounted: the
+/// path is where the tree is, and what is changed there is changed in the store.
 ///
 /// With --json, the result is an object with the `path`.
 #[derive(Debug, Args)]
