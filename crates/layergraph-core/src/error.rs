@@ -25,6 +25,8 @@ pub enum GraphErrorKind {
     /// The layer that came with a new node could not be applied. The cause says whether it was the
     /// layer's fault.
     Layer,
+    /// The layer was prepared before its parent was known, and cannot be put on top of it as it is.
+    NeedsParent,
     /// What the graph keeps on disk is not what a node needs.
     Damaged,
     /// The new node would be its own ancestor.

@@ -59,6 +59,7 @@ mod index;
 mod lock;
 mod node;
 mod parents;
+mod prepare;
 pub mod progress;
 mod register;
 mod root;
@@ -71,6 +72,7 @@ pub use export::{Exported, TempArchive};
 pub use graph::{BeforeLayers, BrokenNode, Graph, GraphOptions, Nodes};
 pub use history::{MAX_DEPTH, ParentsSize};
 pub use node::Node;
+pub use prepare::{LayerOptions, Onto, PreparedLayer};
 pub use register::NewNode;
 pub use root::{holds_store, open_root};
 

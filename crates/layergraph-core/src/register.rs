@@ -1,12 +1,9 @@
 //! New nodes.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::io::Read;
 use std::time::SystemTime;
 
-use layergraph_archive::recipe::NewRecipe;
-use layergraph_archive::{ApplyOptions, Place, apply};
 use layergraph_driver::{DriverError, InvalidLayerId, LayerId, StagedLayer};
 use layergraph_fs::{Dir, LockKind, RenameMode, Staging, seconds_and_nanos};
 use layergraph_image::oci::Platform;
@@ -17,6 +14,7 @@ use crate::error::Attempted;
 use crate::graph::Graph;
 use crate::lock::Locks;
 use crate::node::Node;
+use crate::prepare::{LayerOptions, Staged};
 use crate::{GraphError, GraphErrorKind, Result, files, lock};
 
 /// What is said of a node that is [created](Graph::create); the rest is filled in.
@@ -40,8 +38,9 @@ pub struct NewNode {
 }
 
 /// What a new layer is built on.
-struct Base {
-    layer: LayerId,
+#[derive(Debug)]
+pub(crate) struct Base {
+    pub(crate) layer: LayerId,
     /// That of the node, if it is the tree of one. As long as it is open and at its place, the node
     /// is the same.
     directory: Option<Dir>,
@@ -101,23 +100,35 @@ impl Graph {
             return Err(GraphError::already_exists(layer_id.as_str()));
         }
         let parent = self.parent_layer(&layer_id, &image.parent)?;
-        self.options.before_layers.act()?;
-        let (tree, base) = self.stage(&layer_id, parent)?;
-        let making = || format!("cannot make image {id}");
-        let staging = Staging::new(&self.staging()?).attempted(making)?;
+        let mut staged = self.stage_node(&layer_id, parent)?;
+        if let Some(layer) = layer {
+            // Who has sent a layer that is refused may not end, and then nobody waits for him.
+            let options = LayerOptions {
+                single_thread: true,
+                ..LayerOptions::default()
+            };
+            self.apply(&layer_id, &mut staged, false, layer, &options)?;
+        }
+        self.land_staged(id, image, staged)
+    }
+
+    /// Writes down what is known of a staged node, and makes it one.
+    pub(crate) fn land_staged(&self, id: NodeId, image: &Image, staged: Staged) -> Result<Node> {
         let mut image = image.clone();
         // A negative one would not count as written down.
-        image.size = image.size.max(0);
-        if let Some(layer) = layer {
-            image.size = self.apply(&layer_id, &*tree, layer, staging.dir())?;
-        }
-        files::write(staging.dir(), &image)?;
-        self.land(&layer_id, base.as_ref(), tree, staging)?;
+        image.size = staged.size.unwrap_or_else(|| image.size.max(0));
+        files::write(staged.staging.dir(), &image)?;
+        self.land_tree(
+            &LayerId::from(id),
+            staged.base.as_ref(),
+            staged.tree,
+            staged.staging,
+        )?;
         Ok(Node::new(id, image))
     }
 
     /// Returns the layer to build on. Its name is taken as it is: a prefix of an id is none.
-    fn parent_layer(&self, id: &LayerId, parent: &str) -> Result<Option<LayerId>> {
+    pub(crate) fn parent_layer(&self, id: &LayerId, parent: &str) -> Result<Option<LayerId>> {
         if parent.is_empty() {
             return Ok(None);
         }
@@ -128,7 +139,7 @@ impl Graph {
     }
 
     /// Begins a tree, while nobody can remove the one below.
-    fn stage(
+    pub(crate) fn stage(
         &self,
         id: &LayerId,
         parent: Option<LayerId>,
@@ -144,7 +155,7 @@ impl Graph {
     }
 
     /// Finds the layer to build on, and the node too if it is the tree of one.
-    fn base(&self, id: &LayerId, parent: LayerId) -> Result<Base> {
+    pub(crate) fn base(&self, id: &LayerId, parent: LayerId) -> Result<Base> {
         let missing = |parent| self.no_rootfs(id, DriverError::not_found(parent));
         let directory = if NodeId::parse(parent.as_str()).is_ok() {
             match self.node_dir(parent.as_str()) {
@@ -230,7 +241,7 @@ impl Graph {
         Ok(true)
     }
 
-    fn no_rootfs(&self, id: &LayerId, error: DriverError) -> GraphError {
+    pub(crate) fn no_rootfs(&self, id: &LayerId, error: DriverError) -> GraphError {
         let name = self.driver.name();
         GraphError::driver(
             format!("Driver {name} failed to create image rootfs {id}"),
@@ -238,40 +249,9 @@ impl Graph {
         )
     }
 
-    /// Applies a layer to a staged tree, writes its recipe to `home`, and returns its size.
-    fn apply(
-        &self,
-        id: &LayerId,
-        staged: &dyn StagedLayer,
-        layer: &mut (dyn Read + Send),
-        home: &Dir,
-    ) -> Result<i64> {
-        let failed = || {
-            let text = format!("cannot apply the layer of image {id}");
-            GraphError::new(GraphErrorKind::Layer, text)
-        };
-        let mut options = ApplyOptions::default();
-        options.unpack.ownership = self.driver.ownership();
-        options.unpack.limits = self.options.limits.clone();
-        // Who has sent a layer that is refused may not end, and then nobody waits for him.
-        options.single_thread = true;
-        let recipe = NewRecipe {
-            home,
-            name: OsStr::new(files::RECIPE),
-        };
-        let below = staged.below().map_err(|error| self.no_rootfs(id, error))?;
-        let place = match &below {
-            Some(below) => Place::over(staged.dir(), below),
-            None => staged.dir().into(),
-        };
-        let applied =
-            apply(layer, place, Some(recipe), &options).map_err(|error| failed().because(error))?;
-        Ok(i64::try_from(applied.unpacked.size).unwrap_or(i64::MAX))
-    }
-
     /// Makes a staged tree and the files in `staging` a node: first the tree appears, then the
     /// node, while nobody else can make a node of this id or remove the one below.
-    fn land(
+    fn land_tree(
         &self,
         id: &LayerId,
         base: Option<&Base>,
