@@ -23,6 +23,7 @@
 //! - [`v1::Image`] is the document of 2015, [`v1::Config`] its run configuration;
 //! - [`oci`] has the documents of today: index, manifest and config;
 //! - [`ImageName`] is a name of an image in full, [`Reference`] what one is asked for by;
+//! - [`transfer`] is what sources and sinks of images are to a store;
 //! - [`NodeId`] names a node of the graph: 64 hex digits, opaque, and never invalid;
 //! - [`Timestamp`] is a moment with the zone it was written in;
 //! - [`Raw`] keeps the bytes of a document beside what they say, because encoding a document
@@ -46,6 +47,7 @@ pub mod oci;
 mod raw;
 mod text;
 mod timestamp;
+pub mod transfer;
 pub mod v1;
 
 pub use id::{InvalidId, NodeId, is_short_id, truncate_id};
