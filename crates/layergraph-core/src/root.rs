@@ -17,6 +17,8 @@ pub(crate) const PRIVATE: u32 = 0o700;
 pub(crate) const GRAPH: &str = "graph";
 /// The file that says how a store was made, in its root; see docs/on-disk-format.md.
 const FORMAT: &str = "layergraph.json";
+/// What is kept of images, over the graph.
+const OF_IMAGES: [&str; 6] = ["blobs", "chains", "images", "known", "leases", "names"];
 /// Where drivers keep their layers, here and in 2015.
 const DRIVERS: [&str; 6] = ["aufs", "btrfs", "devicemapper", "overlay", "vfs", "zfs"];
 
@@ -92,6 +94,7 @@ fn is_of_graph(entry: &DirEntry) -> bool {
 fn is_of_store(name: &OsStr) -> bool {
     let named = ["lock", GRAPH]
         .iter()
+        .chain(&OF_IMAGES)
         .chain(&DRIVERS)
         .any(|known| name == *known);
     named || is_temporary_name(name)

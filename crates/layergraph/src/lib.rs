@@ -71,7 +71,11 @@ pub use layergraph_core::{
 };
 pub use layergraph_driver::{DriverChoice, DriverError, DriverErrorKind};
 pub use layergraph_driver_overlay::{Probe, probe};
-pub use layergraph_image::NodeId;
+pub use layergraph_image::{ImageName, NodeId};
+pub use layergraph_store::{
+    CollectOptions, Collected, Image, Images, ImportOptions, ImportProgress, Imported,
+    ImportedLayer, Reason, Store, StoreError, StoreErrorKind,
+};
 
 pub use self::format::FormatError;
 pub use self::open::{OpenError, StoreOptions, drivers};

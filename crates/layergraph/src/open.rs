@@ -8,6 +8,7 @@ use layergraph_driver::{DriverChoice, DriverError, DriverOptions, OpenDriver, Re
 use layergraph_driver_overlay::OverlayDriver;
 use layergraph_driver_vfs::VfsDriver;
 use layergraph_fs::{Dir, Durability, FsError, UserNamespace, effective_user};
+use layergraph_store::{Store, StoreError};
 
 use crate::format::{Format, FormatError};
 
@@ -61,6 +62,9 @@ pub enum OpenError {
     /// The graph could not be opened.
     #[error(transparent)]
     Graph(#[from] GraphError),
+    /// The store over it could not be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A call on the file system failed.
     #[error(transparent)]
     Fs(#[from] FsError),
@@ -186,6 +190,18 @@ impl StoreOptions {
             });
         }
         Ok(Graph::open(root, driver, &options)?)
+    }
+
+    /// Opens the store at `root`: its images, and its graph of layers.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open_graph`](StoreOptions::open_graph).
+    pub fn open(&self, root: &Path) -> Result<Store, OpenError> {
+        let graph = self.open_graph(root)?;
+        let mut options = layergraph_store::StoreOptions::default();
+        options.durability = self.durability;
+        Ok(Store::new(graph, open_root(root)?, &options)?)
     }
 
     /// Reads how the store was made; nothing if there is none and one may be made.

@@ -1,0 +1,391 @@
+//! The store: what images there are, and by which names.
+
+use std::ffi::OsStr;
+
+use layergraph_core::Graph;
+use layergraph_digest::{Algorithm, ChainId, Digest};
+use layergraph_fs::{Dir, Durability};
+use layergraph_image::oci::{Config, MAX_BYTES, Manifest, MediaType, Platform};
+use layergraph_image::{ImageName, NodeId, Raw, Reference};
+
+use crate::error::Attempted;
+use crate::files::{Files, digest_of, name_of};
+use crate::records::{Chain, Known, Name, Record};
+use crate::{Result, StoreError, StoreErrorKind};
+
+/// How a store is kept.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct StoreOptions {
+    /// Whether what was done survives a power loss when a call has returned. The graph has an
+    /// option of its own.
+    pub durability: Durability,
+}
+
+/// Images with names, over a graph of layers. See the [crate].
+#[derive(Debug)]
+pub struct Store {
+    pub(crate) graph: Graph,
+    pub(crate) root: Dir,
+    pub(crate) blobs: Files,
+    pub(crate) images: Files,
+    pub(crate) chains: Files,
+    pub(crate) known: Files,
+    pub(crate) names: Files,
+    pub(crate) leases: Files,
+}
+
+/// An image for one platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Image {
+    /// The digest of its manifest, by which the store knows it.
+    pub manifest: Digest,
+    /// What the manifest is.
+    pub media_type: MediaType,
+    /// The digest of its config.
+    pub id: Digest,
+    /// Its names, sorted.
+    pub names: Vec<ImageName>,
+    /// What it runs on.
+    pub platform: Platform,
+    /// Its layers, the lowest first, each with all below it.
+    pub chains: Vec<ChainId>,
+    /// When it was made, as its config says.
+    pub created: Option<String>,
+    /// The sum in bytes of the sizes of its layers' tars.
+    pub size: u64,
+}
+
+/// All images, and what cannot be read as one.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Images {
+    /// The images, by the digests of their manifests.
+    pub images: Vec<Image>,
+    /// Why others are missing here. One that is broken hides no other.
+    pub broken: Vec<StoreError>,
+}
+
+impl Store {
+    /// Takes a graph, whose store is in the directory `root`. Nothing is made before there is an
+    /// image.
+    ///
+    /// # Errors
+    ///
+    /// The handle on the directory cannot be had again.
+    pub fn new(graph: Graph, root: Dir, options: &StoreOptions) -> Result<Store> {
+        let files = |name| Files::new(&root, name, options.durability);
+        Ok(Store {
+            graph,
+            blobs: files("blobs")?,
+            images: files("images")?,
+            chains: files("chains")?,
+            known: files("known")?,
+            names: files("names")?,
+            leases: files("leases")?,
+            root,
+        })
+    }
+
+    /// Returns the graph that the layers of images are in.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// Lists the images, sorted by the digests of their manifests.
+    ///
+    /// # Errors
+    ///
+    /// The lists cannot be read. What is wrong with one image stands in the result.
+    pub fn images(&self) -> Result<Images> {
+        let mut all = Images::default();
+        let names = self.all_names(&mut all.broken)?;
+        for file in self.images.names(None)? {
+            match self.images.record::<Record>(None, &file) {
+                Ok(Some(record)) => all.images.push(image(record, &names)),
+                // It went meanwhile.
+                Ok(None) => {}
+                Err(error) => all.broken.push(error),
+            }
+        }
+        all.images.sort_by_key(|image| image.manifest);
+        Ok(all)
+    }
+
+    /// Returns the image that is meant by a name, by the digest of a manifest or a config, or by
+    /// the beginning of one of these, if only one begins so.
+    ///
+    /// A name comes first.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](StoreErrorKind::NotFound), [`Ambiguous`](StoreErrorKind::Ambiguous),
+    /// [`InvalidName`](StoreErrorKind::InvalidName).
+    pub fn image(&self, text: &str) -> Result<Image> {
+        let names = self.all_names(&mut Vec::new())?;
+        let reference = text.parse::<Reference>();
+        if let Ok(reference) = &reference
+            && let Some(record) = self.named(reference)?
+        {
+            return Ok(image(record, &names));
+        }
+        let hex = text.strip_prefix("sha256:").unwrap_or(text);
+        let may_begin = !hex.is_empty()
+            && hex.len() <= 128
+            && hex
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if !may_begin {
+            return Err(match reference {
+                Ok(_) => no_image(text),
+                Err(error) => StoreError::new(StoreErrorKind::InvalidName, error.to_string()),
+            });
+        }
+        let begins = |digest: &Digest| digest.hex().starts_with(hex);
+        let all = self.images()?.images;
+        // One config can be in several images; a manifest is in one.
+        let by_manifest = all.iter().filter(|image| begins(&image.manifest));
+        let mut found: Vec<&Image> = by_manifest.collect();
+        if found.is_empty() {
+            found = all.iter().filter(|image| begins(&image.id)).collect();
+        }
+        match found[..] {
+            [] => Err(no_image(text)),
+            [only] => Ok(only.clone()),
+            [first, ..] => {
+                let text = format!("{text} is several images, one of them {}", first.manifest);
+                Err(StoreError::new(StoreErrorKind::Ambiguous, text))
+            }
+        }
+    }
+
+    /// Returns the record that a reference leads to.
+    fn named(&self, reference: &Reference) -> Result<Option<Record>> {
+        let target = match (reference.digest, reference.has_tag) {
+            (Some(digest), false) => Some(digest),
+            (digest, _) => {
+                let named = self.name(&reference.name)?;
+                named.filter(|found| digest.is_none_or(|wanted| wanted == *found))
+            }
+        };
+        target.map_or(Ok(None), |target| self.record(&target))
+    }
+
+    pub(crate) fn record(&self, manifest: &Digest) -> Result<Option<Record>> {
+        self.images.record(None, &name_of(manifest))
+    }
+
+    /// Returns what a name points to.
+    pub(crate) fn name(&self, name: &ImageName) -> Result<Option<Digest>> {
+        let (part, file) = place_of(name);
+        let found: Option<Name> = self.names.record(Some(&part), &file)?;
+        Ok(found
+            .filter(|found| found.name == *name)
+            .map(|found| found.target))
+    }
+
+    /// Reads all names; what is wrong with one of them is put into `broken`.
+    pub(crate) fn all_names(
+        &self,
+        broken: &mut Vec<StoreError>,
+    ) -> Result<Vec<(ImageName, Digest)>> {
+        let mut names = Vec::new();
+        for part in self.names.names(None)? {
+            for file in self.names.names(Some(&part))? {
+                match self.names.record::<Name>(Some(&part), &file) {
+                    Ok(Some(Name { name, target })) => names.push((name, target)),
+                    Ok(None) => {}
+                    Err(error) => broken.push(error),
+                }
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Gives an image a name, which another image may lose by that.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](StoreErrorKind::NotFound) if there is no such image.
+    pub fn tag(&self, manifest: &Digest, name: &ImageName) -> Result<()> {
+        if self.record(manifest)?.is_none() {
+            return Err(no_image(&manifest.to_string()));
+        }
+        let (part, file) = place_of(name);
+        let record = Name {
+            name: name.clone(),
+            target: *manifest,
+        };
+        self.names.put(Some(&part), &file, &record)
+    }
+
+    /// Takes a name away. The image stays, perhaps without a name.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](StoreErrorKind::NotFound) if no image has it.
+    pub fn untag(&self, name: &ImageName) -> Result<()> {
+        let (part, file) = place_of(name);
+        if self.names.remove(Some(&part), &file)? {
+            return Ok(());
+        }
+        Err(no_image(&name.familiar().to_string()))
+    }
+
+    /// Returns the node that has the whole tree of an image; nothing if it has no layers.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`](StoreErrorKind::Damaged) if the store does not have all of its layers.
+    pub fn node(&self, image: &Image) -> Result<Option<NodeId>> {
+        let Some(top) = image.chains.last() else {
+            return Ok(None);
+        };
+        let chain = self.chain(top)?;
+        let missing = || {
+            damaged(format!(
+                "the layers of {} are not all there",
+                image.manifest
+            ))
+        };
+        chain.map(|chain| Some(chain.node)).ok_or_else(missing)
+    }
+
+    /// Returns the manifest of an image in its exact bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`](StoreErrorKind::Damaged) if it is missing or another one.
+    pub fn manifest(&self, image: &Image) -> Result<Raw<Manifest>> {
+        let bytes = self.document(&image.manifest)?;
+        Raw::parse(bytes, |bytes| Manifest::decode(bytes, None)).map_err(|error| {
+            damaged(format!("cannot read the manifest {}", image.manifest)).because(error)
+        })
+    }
+
+    /// Returns the config of an image in its exact bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`](StoreErrorKind::Damaged) if it is missing or another one.
+    pub fn config(&self, image: &Image) -> Result<Raw<Config>> {
+        let bytes = self.document(&image.id)?;
+        Raw::parse(bytes, Config::decode)
+            .map_err(|error| damaged(format!("cannot read the config {}", image.id)).because(error))
+    }
+
+    /// Reads a document, and checks that it is the one of this digest.
+    fn document(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let (part, name) = blob_of(digest);
+        let bytes = self.blobs.read(Some(&part), &name, MAX_BYTES as u64)?;
+        let bytes = bytes.ok_or_else(|| damaged(format!("the document {digest} is missing")))?;
+        if Digest::of(digest.algorithm(), &bytes) == *digest {
+            return Ok(bytes);
+        }
+        Err(damaged(format!("the document {digest} is another one")))
+    }
+
+    pub(crate) fn put_document(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
+        let (part, name) = blob_of(digest);
+        if self.blobs.size(Some(&part), &name)? == Some(bytes.len() as u64) {
+            return Ok(());
+        }
+        self.blobs.write(Some(&part), &name, bytes)
+    }
+
+    /// Returns what is known of a chain of layers, if its node is there.
+    pub(crate) fn chain(&self, chain: &ChainId) -> Result<Option<Chain>> {
+        let found: Option<Chain> = self.chains.record(None, &name_of(&chain.digest()))?;
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        let exists = self.graph.exists(&found.node.to_string());
+        let exists = exists.attempted(|| format!("cannot look for the layers {chain}"))?;
+        Ok(exists.then_some(found))
+    }
+
+    pub(crate) fn put_chain(&self, chain: &ChainId, record: &Chain) -> Result<()> {
+        self.chains.put(None, &name_of(&chain.digest()), record)
+    }
+
+    /// Writes down what a blob is when it is plain, for the next time.
+    pub(crate) fn put_known(&self, blob: &Digest, known: &Known) -> Result<()> {
+        self.known.put(None, &name_of(blob), known)
+    }
+
+    /// Returns all blobs that are kept.
+    pub(crate) fn all_blobs(&self) -> Result<Vec<(Digest, u64)>> {
+        let mut blobs = Vec::new();
+        for part in self.blobs.names(None)? {
+            for file in self.blobs.names(Some(&part))? {
+                let Ok(digest) = format!("{part}:{file}").parse() else {
+                    continue;
+                };
+                if let Some(size) = self.blobs.size(Some(&part), &file)? {
+                    blobs.push((digest, size));
+                }
+            }
+        }
+        Ok(blobs)
+    }
+
+    /// Returns the ids of all chains that there are records of.
+    pub(crate) fn all_chains(&self) -> Result<Vec<ChainId>> {
+        let names = self.chains.names(None)?;
+        Ok(names
+            .iter()
+            .filter_map(|name| digest_of(name))
+            .map(ChainId::new)
+            .collect())
+    }
+
+    /// Opens the directory of the store.
+    pub fn root(&self) -> &Dir {
+        &self.root
+    }
+}
+
+fn image(record: Record, names: &[(ImageName, Digest)]) -> Image {
+    let is_own = |(_, target): &&(ImageName, Digest)| *target == record.manifest;
+    Image {
+        names: names
+            .iter()
+            .filter(is_own)
+            .map(|(name, _)| name.clone())
+            .collect(),
+        manifest: record.manifest,
+        media_type: record.media_type,
+        id: record.config,
+        platform: record.platform,
+        chains: record.chains,
+        created: record.created,
+        size: record.size,
+    }
+}
+
+/// Returns where a name is written down: in one of 256 directories, in a file whose name has no
+/// limit of length and no slash.
+pub(crate) fn place_of(name: &ImageName) -> (String, String) {
+    let hex = Digest::of(Algorithm::Sha256, name.to_string()).hex();
+    (hex[..2].to_owned(), hex)
+}
+
+/// Returns where a blob is kept.
+pub(crate) fn blob_of(digest: &Digest) -> (String, String) {
+    (digest.algorithm().to_string(), digest.hex())
+}
+
+pub(crate) fn no_image(text: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::NotFound, format!("no such image: {text}"))
+}
+
+pub(crate) fn damaged(text: String) -> StoreError {
+    StoreError::new(StoreErrorKind::Damaged, text)
+}
+
+/// The name of a file in a lease's directory.
+pub(crate) fn lease_file() -> &'static OsStr {
+    OsStr::new("uses")
+}
