@@ -1,6 +1,7 @@
 //! The arguments of the command, and what `--help` says of them.
 
 pub(crate) mod graph;
+pub(crate) mod images;
 mod owned;
 
 use std::ffi::OsString;
@@ -124,6 +125,12 @@ pub(crate) enum HowTold {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Images(images::Images),
+    Inspect(images::Inspect),
+    Tag(images::Tag),
+    Untag(images::Untag),
+    Rm(images::Rm),
+    Gc(images::Gc),
     Register(graph::Register),
     Layers(graph::Layers),
     Tree(graph::Tree),

@@ -12,6 +12,7 @@ mod console;
 mod export;
 mod forest;
 mod history;
+mod images;
 mod layers;
 mod listing;
 mod mount;
@@ -69,6 +70,12 @@ fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let Args { store, json, .. } = args;
     let json = *json;
     match &args.command {
+        Command::Images(command) => images::list(command, store, json, console),
+        Command::Inspect(command) => images::inspect(command, store, json, console),
+        Command::Tag(command) => images::tag(command, store, console),
+        Command::Untag(command) => images::untag(command, store, console),
+        Command::Rm(command) => images::remove(command, store, json, console),
+        Command::Gc(command) => images::collect(command, store, json, console),
         Command::Register(command) => register::run(command, store, json, console),
         Command::Layers(command) => layers::run(command, store, json, console),
         Command::Tree(command) => tree::run(command, store, json, console),

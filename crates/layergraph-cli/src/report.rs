@@ -14,7 +14,8 @@ use layergraph::digest::ParseChecksumError;
 use layergraph::fs::FsError;
 use layergraph::tar::TarError;
 use layergraph::{
-    DriverError, DriverErrorKind, FormatError, GraphError, GraphErrorKind, OpenError,
+    DriverError, DriverErrorKind, FormatError, GraphError, GraphErrorKind, OpenError, StoreError,
+    StoreErrorKind,
 };
 use nix::errno::Errno;
 
@@ -99,6 +100,8 @@ pub(crate) enum Why {
     Open(#[from] OpenError),
     #[error(transparent)]
     Graph(#[from] GraphError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// There is no user namespace to be had.
     #[error("cannot make a user namespace")]
     Namespace(#[source] io::Error),
@@ -157,6 +160,11 @@ impl Why {
             Why::Graph(_) if self.driver_error() == Some(DriverErrorKind::Prerequisites) => {
                 "layergraph unshare -- CMD runs CMD where you may mount"
             }
+            Why::Store(error) => match error.kind() {
+                StoreErrorKind::NotFound => "layergraph images --all lists what is there",
+                StoreErrorKind::Ambiguous => MORE_DIGITS,
+                _ => return None,
+            },
             Why::Graph(error) => match error.kind() {
                 GraphErrorKind::NotFound => WHAT_IS_THERE,
                 GraphErrorKind::Ambiguous => MORE_DIGITS,

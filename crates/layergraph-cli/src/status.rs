@@ -13,7 +13,8 @@ use layergraph::archive::{ApplyError, PackError, UnpackError};
 use layergraph::fs::FsError;
 use layergraph::tar::{TarError, WriteError};
 use layergraph::{
-    DriverError, DriverErrorKind, FormatError, GraphError, GraphErrorKind, OpenError,
+    DriverError, DriverErrorKind, FormatError, GraphError, GraphErrorKind, OpenError, StoreError,
+    StoreErrorKind,
 };
 use nix::errno::Errno;
 
@@ -67,6 +68,7 @@ impl Why {
             Why::Listing(_) => Status::Failed,
             Why::Open(error) => of_open(error),
             Why::Graph(error) => of_graph(error),
+            Why::Store(error) => of_store(error),
         }
     }
 }
@@ -90,7 +92,21 @@ fn of_open(error: &OpenError) -> Status {
         OpenError::Format(_) => Status::NotPermitted,
         OpenError::Driver(error) => of_driver(error),
         OpenError::Graph(error) => of_graph(error),
+        OpenError::Store(error) => of_store(error),
         _ => Status::Failed,
+    }
+}
+
+fn of_store(error: &StoreError) -> Status {
+    match error.kind() {
+        StoreErrorKind::NotFound => Status::NotFound,
+        StoreErrorKind::Ambiguous => Status::Ambiguous,
+        StoreErrorKind::InvalidName => Status::Usage,
+        StoreErrorKind::InUse => Status::InUse,
+        StoreErrorKind::Refused => of_causes(error).unwrap_or(Status::Refused),
+        StoreErrorKind::Damaged => Status::Damaged,
+        StoreErrorKind::NotSupported => Status::NotPermitted,
+        _ => of_causes(error).unwrap_or(Status::Failed),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use layergraph::{Graph, GraphErrorKind, Node, StoreOptions};
+use layergraph::{Graph, GraphErrorKind, Node, Store, StoreOptions};
 use nix::unistd::Uid;
 
 use crate::args;
@@ -23,10 +23,7 @@ pub(crate) enum Missing {
 
 /// Opens the graph of the store, and says what was not right about it.
 pub(crate) fn open(args: &args::Store, missing: Missing, console: &Console) -> Result<Graph, Why> {
-    let graph = StoreOptions::new()
-        .driver(args.driver.into())
-        .create(missing == Missing::Make)
-        .open_graph(&root(args)?)?;
+    let graph = options(args, missing).open_graph(&root(args)?)?;
     if let Some(error) = graph.unswept() {
         console.warn("remove what killed runs left", error);
     }
@@ -47,6 +44,35 @@ pub(crate) fn with_graph(
         hint: why.hint(),
         why: why.into(),
     })
+}
+
+/// Opens the store and does something with it; `attempted` says what, if that fails.
+pub(crate) fn with_store(
+    args: &args::Store,
+    missing: Missing,
+    console: &Console,
+    attempted: impl FnOnce() -> String,
+    act: impl FnOnce(&Store) -> Result<(), Why>,
+) -> Result<(), Failure> {
+    let open = || -> Result<Store, Why> {
+        let store = options(args, missing).open(&root(args)?)?;
+        if let Some(error) = store.graph().unswept() {
+            console.warn("remove what killed runs left", error);
+        }
+        Ok(store)
+    };
+    let done = open().and_then(|store| act(&store));
+    done.map_err(|why| Failure {
+        attempted: attempted(),
+        hint: why.hint(),
+        why: why.into(),
+    })
+}
+
+fn options(args: &args::Store, missing: Missing) -> StoreOptions {
+    StoreOptions::new()
+        .driver(args.driver.into())
+        .create(missing == Missing::Make)
 }
 
 /// Returns where the store is.

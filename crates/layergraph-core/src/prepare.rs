@@ -1,4 +1,4 @@
-//! Layers that are unpacked before their node is made, and perhaps before it is known what is below.
+//! Layers that are unpacked before their node is made, perhaps before it is known what is below.
 
 use std::ffi::OsStr;
 use std::io::Read;

@@ -1,8 +1,8 @@
 //! Images that come in: planned, prepared on all processors, landed bottom first, and only then
 //! written down.
 //!
-//! Each step looks at what there is, so an import that was interrupted goes on where it stopped: the
-//! layers that landed are found by their chains.
+//! Each step looks at what there is, so an import that was interrupted goes on where it stopped:
+//! the layers that landed are found by their chains.
 
 mod land;
 mod plan;
@@ -113,8 +113,8 @@ impl Store {
     /// # Errors
     ///
     /// [`Refused`](StoreErrorKind::Refused) if something is not what it is said to be, or cannot be
-    /// taken; the error names it. Of an image that fails nothing is visible, though layers of it may
-    /// stay for the next time; the images before it are imported.
+    /// taken; the error names it. Of an image that fails nothing is visible, though layers of it
+    /// may stay for the next time; the images before it are imported.
     pub fn import(
         &self,
         source: &dyn ImageSource,

@@ -1,17 +1,17 @@
 //! Images with names, over a graph of layers.
 //!
 //! A name points to a manifest, a manifest to a config and to layers, and the layers of an image,
-//! each with all below it (a *chain*), to a node of the graph that has the tree. Images share layers
-//! by their chains, which are written down only after the layers were verified: whoever registers a
-//! node in the graph by hand cannot change what a later import finds.
+//! each with all below it (a *chain*), to a node of the graph that has the tree. Images share
+//! layers by their chains, which are written down only after the layers were verified: whoever
+//! registers a node in the graph by hand cannot change what a later import finds.
 //!
 //! - [`Store::import`] takes the images of a source in, with all layers unpacked at once;
 //! - [`Store::export`] gives them out, each layer to the byte as it came;
 //! - [`Store::image`] finds one by a name, an id, a digest, or the beginning of one;
 //! - [`Store::remove`] makes one vanish, and [`Store::collect`] removes what no other needs.
 //!
-//! A [source](layergraph_image::transfer::ImageSource) is an archive, a directory or a registry; the
-//! store knows none of their formats.
+//! A [source](layergraph_image::transfer::ImageSource) is an archive, a directory or a registry;
+//! the store knows none of their formats.
 //!
 //! # On disk
 //!

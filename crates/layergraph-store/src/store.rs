@@ -253,6 +253,25 @@ impl Store {
         chain.map(|chain| Some(chain.node)).ok_or_else(missing)
     }
 
+    /// Returns the node that has a layer with all below it, if the store has that.
+    ///
+    /// # Errors
+    ///
+    /// What is written down about it cannot be read.
+    pub fn node_of(&self, chain: &ChainId) -> Result<Option<NodeId>> {
+        Ok(self.chain(chain)?.map(|chain| chain.node))
+    }
+
+    /// Returns the size in bytes of the tar of a layer, if the store has it.
+    ///
+    /// # Errors
+    ///
+    /// What is written down about it cannot be read.
+    pub fn layer_size(&self, chain: &ChainId) -> Result<Option<u64>> {
+        let found: Option<Chain> = self.chains.record(None, &name_of(&chain.digest()))?;
+        Ok(found.map(|found| found.size))
+    }
+
     /// Returns the manifest of an image in its exact bytes.
     ///
     /// # Errors
