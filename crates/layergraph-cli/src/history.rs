@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use layergraph::archive::{CompareOptions, changes};
-use layergraph::{Graph, GraphError, Node, NodeId};
+use layergraph::{Graph, GraphError, Image, Node, NodeId, Store};
 use serde::Serialize;
 
 use crate::args;
@@ -13,13 +13,14 @@ use crate::forest::{created, said};
 use crate::output::print_json;
 use crate::report::{Failure, Why};
 use crate::size::human;
-use crate::store::{Missing, short, with_graph};
+use crate::store::{self, Missing, named, short, with_store};
 use crate::table::Table;
 
 /// A layer of the history as `--json` prints it.
 #[derive(Debug, Serialize)]
 struct Document<'a> {
-    id: NodeId,
+    /// Nothing for a step that made no layer.
+    id: Option<NodeId>,
     created: Option<String>,
     created_by: Option<String>,
     size: i64,
@@ -34,8 +35,12 @@ pub(crate) fn run(
     console: &Console,
 ) -> Result<(), Failure> {
     let attempted = || format!("show the history of {}", args.name);
-    with_graph(store, Missing::Fail, console, attempted, |graph| {
-        let node = graph.get(&args.name)?;
+    with_store(store, Missing::Fail, console, attempted, |store| {
+        if let Some(image) = named(store, &args.name)? {
+            return of_image(store, &image, json);
+        }
+        let graph = store.graph();
+        let node = graph.get(&store::node_or_image(store, &args.name)?.to_string())?;
         let mut nodes = Vec::new();
         let walked = graph.walk_history(&node, |node| {
             nodes.push(node.clone());
@@ -52,8 +57,49 @@ pub(crate) fn run(
     })
 }
 
+/// Shows what the config of an image says of its steps.
+fn of_image(store: &Store, image: &Image, json: bool) -> Result<(), Why> {
+    let config = store.config(image)?;
+    let mut chains = image.chains.iter();
+    let mut steps = Vec::new();
+    for step in &config.value().history {
+        let chain = if step.empty_layer {
+            None
+        } else {
+            chains.next()
+        };
+        let size = chain.map_or(Ok(None), |chain| store.layer_size(chain))?;
+        steps.push(Document {
+            id: chain.map_or(Ok(None), |chain| store.node_of(chain))?,
+            created: step.created.clone(),
+            created_by: step.created_by.clone(),
+            size: i64::try_from(size.unwrap_or(0)).unwrap_or(i64::MAX),
+            comment: step.comment.as_deref().and_then(said),
+            empty_layer: Some(step.empty_layer),
+        });
+    }
+    steps.reverse();
+    if json {
+        return print_json(&steps);
+    }
+    let mut table = Table::new(TITLES);
+    for step in steps {
+        table.row([
+            step.id
+                .map_or_else(String::new, |id| short(&id.to_string()).to_owned()),
+            step.created.unwrap_or_default(),
+            human(step.size),
+            step.created_by.unwrap_or_default(),
+            step.comment.unwrap_or_default().to_owned(),
+        ]);
+    }
+    table.print()
+}
+
+const TITLES: [&str; 5] = ["ID", "CREATED", "SIZE", "CREATED BY", "COMMENT"];
+
 fn print_table(nodes: &[Node]) -> Result<(), Why> {
-    let mut table = Table::new(["ID", "CREATED", "SIZE", "CREATED BY", "COMMENT"]);
+    let mut table = Table::new(TITLES);
     for node in nodes {
         table.row([
             short(&node.id().to_string()).to_owned(),
@@ -72,7 +118,7 @@ fn document<'a>(graph: &Graph, node: &'a Node, console: &Console) -> Document<'a
         console.warn(&format!("compare node {} with its parent", node.id()), why);
     }
     Document {
-        id: node.id(),
+        id: Some(node.id()),
         created: created(node),
         created_by: created_by(node),
         size: node.size(),

@@ -13,7 +13,7 @@ use crate::console::Console;
 use crate::output::{JsonPath, print_bytes, print_json};
 use crate::place::argument;
 use crate::report::{Failure, Why};
-use crate::store::{self, Missing, with_graph};
+use crate::store::{self, Missing, node_or_image, with_graph, with_store};
 
 pub(crate) fn run(
     args: &Mount,
@@ -25,12 +25,12 @@ pub(crate) fn run(
         Some(path) => format!("mount {} at {}", args.name, path.display()),
         None => format!("mount {}", args.name),
     };
-    let mounted = with_graph(store, Missing::Fail, console, attempted, |graph| {
-        let node = graph.get(&args.name)?;
+    let mounted = with_store(store, Missing::Fail, console, attempted, |store| {
+        let node = node_or_image(store, &args.name)?;
         let mut options = MountOptions::default();
         options.access = Access::ReadOnly;
         options.target = args.path.as_deref().map(real).transpose()?;
-        let path = graph.mount(&node.id(), &options)?;
+        let path = store.graph().mount(&node, &options)?;
         if json {
             print_json(&JsonPath::in_tree(&path))
         } else {

@@ -95,6 +95,9 @@ pub(crate) enum Why {
     /// Nothing of the store is mounted where it was said to be.
     #[error("nothing of the store is mounted there")]
     NotMounted,
+    /// An image has no layers, and so no tree.
+    #[error("the image has no layers")]
+    NoTree,
     /// The store could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),

@@ -47,7 +47,7 @@ impl Why {
             Why::Usage(_) | Why::NoId { .. } => Status::Usage,
             Why::Unsupported(_) => Status::NotPermitted,
             Why::NoDirectory { .. } | Why::NotMounted => Status::NotFound,
-            Why::ImageJson { .. } | Why::Checksum(_) => Status::Refused,
+            Why::NoTree | Why::ImageJson { .. } | Why::Checksum(_) => Status::Refused,
             Why::Argument(error) if errno(error) == Some(Errno::ENOENT) => Status::NotFound,
             Why::Argument(error) | Why::Fs(error) | Why::Listing(ListingError::Fs(error)) => {
                 of_fs(error)

@@ -3,7 +3,9 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use layergraph::{Graph, GraphErrorKind, Node, Store, StoreOptions};
+use layergraph::{
+    Graph, GraphErrorKind, Image, ImageName, Node, NodeId, Store, StoreErrorKind, StoreOptions,
+};
 use nix::unistd::Uid;
 
 use crate::args;
@@ -107,6 +109,39 @@ pub(crate) fn get(graph: &Graph, id: &str) -> Result<Node, Why> {
         },
         _ => Why::Graph(error),
     })
+}
+
+/// Returns the image that an argument names. One that could be an id is taken for a name only if an
+/// image has it.
+pub(crate) fn named(store: &Store, text: &str) -> Result<Option<Image>, Why> {
+    let Ok(name) = text.parse::<ImageName>() else {
+        return Ok(None);
+    };
+    match store.image(text) {
+        Ok(image) => Ok(Some(image).filter(|image| image.names.contains(&name))),
+        Err(error) if error.kind() == StoreErrorKind::Damaged => Err(error.into()),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Returns the node that an argument means: by the name of an image, by its own id, or by the id of
+/// an image.
+pub(crate) fn node_or_image(store: &Store, text: &str) -> Result<NodeId, Why> {
+    let of_image = |image: &Image| store.node(image)?.ok_or(Why::NoTree);
+    if let Some(image) = named(store, text)? {
+        return of_image(&image);
+    }
+    let missing = match store.graph().get(text) {
+        Ok(node) => return Ok(node.id()),
+        Err(error) if error.kind() == GraphErrorKind::NotFound => error,
+        Err(error) => return Err(error.into()),
+    };
+    match store.image(text) {
+        Ok(image) => of_image(&image),
+        Err(error) if error.kind() == StoreErrorKind::InvalidName => Err(missing.into()),
+        Err(error) if error.kind() == StoreErrorKind::NotFound => Err(missing.into()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Tells whether ids could begin so.
