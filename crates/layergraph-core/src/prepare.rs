@@ -9,7 +9,7 @@ use layergraph_archive::{
 };
 use layergraph_digest::DiffId;
 use layergraph_driver::{LayerId, StagedLayer};
-use layergraph_fs::Staging;
+use layergraph_fs::{Dir, Durability, Staging};
 use layergraph_image::NodeId;
 use layergraph_image::v1::Image;
 
@@ -53,6 +53,21 @@ pub struct PreparedLayer {
 }
 
 impl PreparedLayer {
+    /// Says how durable the node is when it is landed, instead of what the graph's options and the
+    /// driver's say.
+    ///
+    /// With [`Durability::None`], whoever lands several syncs their file system before the first,
+    /// so that no node is there without its tree, and after the last.
+    pub fn set_durability(&mut self, durability: Durability) {
+        self.staged.tree.set_durability(durability);
+        self.staged.durability = durability;
+    }
+
+    /// Returns the directory that the tree is in as long as it is no node's.
+    pub fn dir(&self) -> &Dir {
+        self.staged.tree.dir()
+    }
+
     /// Returns what was found out about the layer.
     pub fn applied(&self) -> &Applied {
         &self.applied
@@ -67,6 +82,7 @@ pub(crate) struct Staged {
     pub(crate) staging: Staging,
     /// The size of its layer, if it has one.
     pub(crate) size: Option<i64>,
+    pub(crate) durability: Durability,
 }
 
 impl Graph {
@@ -167,6 +183,7 @@ impl Graph {
             base,
             staging: staging.attempted(|| format!("cannot make image {id}"))?,
             size: None,
+            durability: self.options.durability,
         })
     }
 

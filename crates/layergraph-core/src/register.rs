@@ -5,7 +5,7 @@ use std::io::Read;
 use std::time::SystemTime;
 
 use layergraph_driver::{DriverError, InvalidLayerId, LayerId, StagedLayer};
-use layergraph_fs::{Dir, LockKind, RenameMode, Staging, seconds_and_nanos};
+use layergraph_fs::{Dir, LockKind, RenameMode, seconds_and_nanos};
 use layergraph_image::oci::Platform;
 use layergraph_image::v1::{Config, Image};
 use layergraph_image::{NodeId, Timestamp};
@@ -118,12 +118,7 @@ impl Graph {
         // A negative one would not count as written down.
         image.size = staged.size.unwrap_or_else(|| image.size.max(0));
         files::write(staged.staging.dir(), &image)?;
-        self.land_tree(
-            &LayerId::from(id),
-            staged.base.as_ref(),
-            staged.tree,
-            staged.staging,
-        )?;
+        self.land_tree(&LayerId::from(id), staged)?;
         Ok(Node::new(id, image))
     }
 
@@ -251,20 +246,18 @@ impl Graph {
 
     /// Makes a staged tree and the files in `staging` a node: first the tree appears, then the
     /// node, while nobody else can make a node of this id or remove the one below.
-    fn land_tree(
-        &self,
-        id: &LayerId,
-        base: Option<&Base>,
-        tree: Box<dyn StagedLayer>,
-        staging: Staging,
-    ) -> Result<()> {
+    fn land_tree(&self, id: &LayerId, staged: Staged) -> Result<()> {
         let making = || format!("cannot make image {id}");
-        let parent = base.map(|base| &base.layer);
-        let _locks = lock::lock(&self.root, id.as_str(), parent.map(LayerId::as_str))?;
+        let parent = staged.base.as_ref().map(|base| base.layer.clone());
+        let _locks = lock::lock(
+            &self.root,
+            id.as_str(),
+            parent.as_ref().map(LayerId::as_str),
+        )?;
         if self.is_present(id)? {
             return Err(GraphError::already_exists(id.as_str()));
         }
-        let _ancestry = match base {
+        let _ancestry = match &staged.base {
             Some(base) => {
                 self.check_base(id, base)?;
                 Some(self.check_ancestors(id, base)?)
@@ -279,7 +272,7 @@ impl Graph {
         // Before there is a tree, so that nobody takes what it says for the new node.
         let is_stale = self.dir.find(id.as_name()).attempted(making)?.is_some();
         let stale = is_stale.then(|| self.throw_away(id)).transpose()?;
-        let landed = self.publish(id, parent, tree, staging);
+        let landed = self.publish(id, parent.as_ref(), staged);
         if let (Err(_), Some(stale)) = (&landed, &stale) {
             self.put_back(id, stale);
         }
@@ -287,17 +280,17 @@ impl Graph {
     }
 
     /// Gives the tree its name, and then the node.
-    fn publish(
-        &self,
-        id: &LayerId,
-        parent: Option<&LayerId>,
-        tree: Box<dyn StagedLayer>,
-        staging: Staging,
-    ) -> Result<()> {
+    fn publish(&self, id: &LayerId, parent: Option<&LayerId>, staged: Staged) -> Result<()> {
+        let Staged {
+            tree,
+            staging,
+            durability,
+            ..
+        } = staged;
         tree.commit(id, parent)
             .map_err(|error| self.no_rootfs(id, error))?;
         let mode = RenameMode::NoReplace;
-        let published = staging.publish(&self.dir, id.as_name(), mode, self.options.durability);
+        let published = staging.publish(&self.dir, id.as_name(), mode, durability);
         if let Err(error) = published {
             // The error that is told came first; a tree without a node is no node.
             let _ = self.driver.remove(id);

@@ -175,6 +175,10 @@ impl StagedLayer for Staged {
         parent.map(|parent| self.driver.view(parent)).transpose()
     }
 
+    fn set_durability(&mut self, durability: layergraph_fs::Durability) {
+        self.driver.home.durability = durability;
+    }
+
     fn commit(self: Box<Self>, id: &LayerId, parent: Option<&LayerId>) -> Result<()> {
         if self.parent.is_some() && self.parent.as_ref() != parent {
             let text = format!("layer {id} was not staged on the parent it is committed on");

@@ -68,6 +68,10 @@ impl StagedLayer for Staged {
         &self.dir
     }
 
+    fn set_durability(&mut self, durability: Durability) {
+        self.durability = durability;
+    }
+
     fn commit(self: Box<Self>, id: &LayerId, parent: Option<&LayerId>) -> Result<()> {
         let Staged {
             staging,

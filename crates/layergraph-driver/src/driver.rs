@@ -213,6 +213,10 @@ pub trait StagedLayer: Debug + Send {
         Ok(None)
     }
 
+    /// Says how durable the layer is when it is committed, instead of what the driver's options
+    /// say: whoever commits several may sync their file system once, before and after.
+    fn set_durability(&mut self, durability: Durability);
+
     /// Makes it the layer `id` on top of `parent`, in one step.
     ///
     /// A driver that is not [independent](Capabilities::independent) was told the parent when the

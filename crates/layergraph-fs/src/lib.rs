@@ -70,7 +70,7 @@ pub use object::Object;
 pub use remove::{BeforeRemoval, remove_tree, remove_tree_with};
 pub use root::{MakeDirectory, Root};
 pub use staging::{Published, Staging};
-pub use sync::Durability;
+pub use sync::{Durability, can_sync_whole};
 pub use temporary::{is_temporary_name, sweep};
 pub use trail::{Left, Trail};
 pub use user::{NamespaceRange, UserNamespace, effective_user};

@@ -28,13 +28,19 @@ pub enum Durability {
 ///
 /// `dir` was opened before anything was written: that is how far back `syncfs(2)` reports errors.
 pub(crate) fn sync_tree(dir: &Dir) -> Result<()> {
-    if is_since_5_8(dir)? && reports_errors(dir)? {
+    if can_sync_whole(dir)? {
         match dir.sync_filesystem() {
             Err(error) if error.is(Errno::NOSYS) => {}
             result => return result,
         }
     }
     sync_each(dir)
+}
+
+/// Returns whether [`Dir::sync_filesystem`] makes everything durable that was written on the file
+/// system of `dir`, and reports what could not be: on ext4, xfs, btrfs and tmpfs since Linux 5.8.
+pub fn can_sync_whole(dir: &Dir) -> Result<bool> {
+    Ok(is_since_5_8(dir)? && reports_errors(dir)?)
 }
 
 /// Returns whether the kernel is one whose `syncfs(2)` reports errors of writing.

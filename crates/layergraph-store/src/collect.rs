@@ -132,7 +132,7 @@ impl Store {
             };
             done.kept.push((*chain, reason.clone()));
             // An import that missed it meanwhile has written another one, or will.
-            let _ = self.put_chain(chain, record);
+            let _ = self.put_chain(chain, record, self.durability);
             false
         });
         // Children first: a node goes when nothing is on top of it.
@@ -166,7 +166,7 @@ impl Store {
         }
         for (chain, record) in left {
             // The next collection tries again.
-            self.put_chain(&chain, &record)?;
+            self.put_chain(&chain, &record, self.durability)?;
             done.kept.push((chain, Reason::InUse));
         }
         Ok(())

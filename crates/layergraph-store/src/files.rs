@@ -102,10 +102,16 @@ impl Files {
         })
     }
 
-    pub(crate) fn write(&self, part: Option<&str>, name: &str, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn write(
+        &self,
+        part: Option<&str>,
+        name: &str,
+        bytes: &[u8],
+        durability: Durability,
+    ) -> Result<()> {
         let written = self
             .make(part)
-            .and_then(|dir| write_atomic(&dir, OsStr::new(name), FILE, bytes, self.durability));
+            .and_then(|dir| write_atomic(&dir, OsStr::new(name), FILE, bytes, durability));
         written.attempted(|| self.about("write", name))
     }
 
@@ -115,12 +121,13 @@ impl Files {
         part: Option<&str>,
         name: &str,
         record: &T,
+        durability: Durability,
     ) -> Result<()> {
         let mut bytes = serde_json::to_vec(record).map_err(|error| {
             StoreError::new(StoreErrorKind::Failed, self.about("write", name)).because(error)
         })?;
         bytes.push(b'\n');
-        self.write(part, name, &bytes)
+        self.write(part, name, &bytes, durability)
     }
 
     /// Removes a record, and returns whether there was one.

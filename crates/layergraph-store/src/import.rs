@@ -264,7 +264,7 @@ impl Import<'_> {
             labels: std::collections::BTreeMap::new(),
         };
         let file = crate::files::name_of(&plan.manifest.digest);
-        store.images.put(None, &file, &record)?;
+        store.images.put(None, &file, &record, store.durability)?;
         for name in names {
             store.tag(&plan.manifest.digest, name)?;
         }

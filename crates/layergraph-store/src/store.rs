@@ -27,6 +27,7 @@ pub struct StoreOptions {
 pub struct Store {
     pub(crate) graph: Graph,
     pub(crate) root: Dir,
+    pub(crate) durability: Durability,
     pub(crate) blobs: Files,
     pub(crate) images: Files,
     pub(crate) chains: Files,
@@ -84,6 +85,7 @@ impl Store {
             known: files("known")?,
             names: files("names")?,
             leases: files("leases")?,
+            durability: options.durability,
             root,
         })
     }
@@ -218,7 +220,7 @@ impl Store {
             name: name.clone(),
             target: *manifest,
         };
-        self.names.put(Some(&part), &file, &record)
+        self.names.put(Some(&part), &file, &record, self.durability)
     }
 
     /// Takes a name away. The image stays, perhaps without a name.
@@ -311,12 +313,17 @@ impl Store {
         if self.blobs.size(Some(&part), &name)? == Some(bytes.len() as u64) {
             return Ok(());
         }
-        self.blobs.write(Some(&part), &name, bytes)
+        self.blobs.write(Some(&part), &name, bytes, self.durability)
     }
 
     /// Returns what is known of a chain of layers, if its node is there.
     pub(crate) fn chain(&self, chain: &ChainId) -> Result<Option<Chain>> {
-        let found: Option<Chain> = self.chains.record(None, &name_of(&chain.digest()))?;
+        // One that cannot be read, as after a power loss, is as good as none: the next import writes
+        // another one.
+        let found = match self.chains.record::<Chain>(None, &name_of(&chain.digest())) {
+            Err(error) if error.kind() == StoreErrorKind::Damaged => None,
+            result => result?,
+        };
         let Some(found) = found else {
             return Ok(None);
         };
@@ -325,13 +332,20 @@ impl Store {
         Ok(exists.then_some(found))
     }
 
-    pub(crate) fn put_chain(&self, chain: &ChainId, record: &Chain) -> Result<()> {
-        self.chains.put(None, &name_of(&chain.digest()), record)
+    pub(crate) fn put_chain(
+        &self,
+        chain: &ChainId,
+        record: &Chain,
+        durability: Durability,
+    ) -> Result<()> {
+        self.chains
+            .put(None, &name_of(&chain.digest()), record, durability)
     }
 
     /// Writes down what a blob is when it is plain, for the next time.
     pub(crate) fn put_known(&self, blob: &Digest, known: &Known) -> Result<()> {
-        self.known.put(None, &name_of(blob), known)
+        self.known
+            .put(None, &name_of(blob), known, Durability::None)
     }
 
     /// Returns all blobs that are kept.

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use layergraph_archive::Ownership;
+use layergraph_archive::{Ownership, View};
 use layergraph_driver::{
     Capabilities, Driver, DriverError, DriverErrorKind, LayerId, MountOptions, Result, StagedLayer,
 };
-use layergraph_fs::Dir;
+use layergraph_fs::{Dir, Durability};
 
 use crate::support::vfs;
 
@@ -186,6 +186,14 @@ struct HookedLayer {
 impl StagedLayer for HookedLayer {
     fn dir(&self) -> &Dir {
         self.layer.dir()
+    }
+
+    fn below(&self) -> Result<Option<View>> {
+        self.layer.below()
+    }
+
+    fn set_durability(&mut self, durability: Durability) {
+        self.layer.set_durability(durability);
     }
 
     fn commit(self: Box<Self>, id: &LayerId, parent: Option<&LayerId>) -> Result<()> {

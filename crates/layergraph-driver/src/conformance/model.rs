@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use layergraph_archive::Ownership;
-use layergraph_fs::{Dir, RenameMode, Staging, copy_tree, remove_tree, sweep};
+use layergraph_fs::{Dir, Durability, RenameMode, Staging, copy_tree, remove_tree, sweep};
 use tempfile::TempDir;
 
 use self::books::{Books, Layer};
@@ -255,6 +255,7 @@ impl Driver for ModelDriver {
             staging,
             dir,
             parent: parent.cloned(),
+            durability: self.shared.options.durability,
         }))
     }
 
@@ -363,6 +364,7 @@ struct ModelStaged {
     staging: Staging,
     dir: Dir,
     parent: Option<LayerId>,
+    durability: Durability,
 }
 
 impl StagedLayer for ModelStaged {
@@ -370,11 +372,16 @@ impl StagedLayer for ModelStaged {
         &self.dir
     }
 
+    fn set_durability(&mut self, durability: Durability) {
+        self.durability = durability;
+    }
+
     fn commit(self: Box<Self>, id: &LayerId, parent: Option<&LayerId>) -> Result<()> {
         let ModelStaged {
             driver,
             staging,
             parent: staged_on,
+            durability,
             ..
         } = *self;
         let shared = &driver.shared;
@@ -382,7 +389,7 @@ impl StagedLayer for ModelStaged {
         shared.answer(call, |books| {
             books.check_committable(id, parent, staged_on.as_ref())?;
             let place = books.new_place("tree");
-            let (mode, durability) = (RenameMode::NoReplace, shared.options.durability);
+            let mode = RenameMode::NoReplace;
             let published = staging.publish(&shared.home, OsStr::new(&place), mode, durability);
             published.attempted(|| format!("cannot commit layer {id}"))?;
             books

@@ -1,6 +1,7 @@
 //! Layers that get their places, bottom first.
 
 use layergraph_core::{GraphErrorKind, Onto, PreparedLayer};
+use layergraph_fs::{Durability, can_sync_whole};
 use layergraph_image::v1::{Config as RunConfig, Image as NodeImage};
 use layergraph_image::{NodeId, Timestamp};
 
@@ -13,6 +14,15 @@ use crate::{Result, StoreError, StoreErrorKind};
 
 /// How often a layer is tried again whose place others took meanwhile.
 const ATTEMPTS: usize = 8;
+
+/// How layers become durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Group {
+    /// Each by itself, as the graph's and the driver's options say.
+    Each,
+    /// All of them by a sync of their file system, before the first lands and after the last.
+    Synced,
+}
 
 impl Import<'_> {
     /// Makes nodes of the layers that the store does not have.
@@ -27,19 +37,61 @@ impl Import<'_> {
         if is_independent {
             prepared = self.prepare_all(parent, &plan.layers[first..])?;
         }
+        let group = self.group(&prepared)?;
         let mut prepared = prepared.into_iter();
         for at in first..plan.layers.len() {
             self.check_interrupt()?;
-            self.land_one(plan, at, prepared.next().flatten())?;
+            self.land_one(plan, at, prepared.next().flatten(), group)?;
             if let Some(progress) = self.options.progress {
                 progress.landed(&plan.layers[at].blob);
             }
         }
+        if group == Group::Synced {
+            // What is written down from here on counts on all that was landed.
+            self.sync()?;
+        }
         Ok(())
     }
 
+    /// Decides how layers that were prepared together become durable. If they can by one sync of
+    /// the file system, that is done: then no node is without its tree.
+    fn group(&self, prepared: &[Option<PreparedLayer>]) -> Result<Group> {
+        let store = self.store;
+        if store.durability == Durability::None {
+            return Ok(Group::Each);
+        }
+        let decided = || "cannot tell how layers are synced".to_owned();
+        let place = store.root.metadata_here().attempted(decided)?.filesystem;
+        for layer in prepared {
+            let Some(layer) = layer else {
+                return Ok(Group::Each);
+            };
+            if layer.dir().metadata_here().attempted(decided)?.filesystem != place {
+                return Ok(Group::Each);
+            }
+        }
+        if prepared.len() < 2 || !can_sync_whole(&store.root).attempted(decided)? {
+            return Ok(Group::Each);
+        }
+        self.sync()?;
+        Ok(Group::Synced)
+    }
+
+    /// Makes everything durable that was written so far. An error is final: nothing is made visible
+    /// after it.
+    fn sync(&self) -> Result<()> {
+        let synced = self.store.root.sync_filesystem();
+        synced.attempted(|| "cannot sync the layers".to_owned())
+    }
+
     /// Makes a node of one layer, which may be prepared already.
-    fn land_one(&self, plan: &mut Plan, at: usize, prepared: Option<PreparedLayer>) -> Result<()> {
+    fn land_one(
+        &self,
+        plan: &mut Plan,
+        at: usize,
+        prepared: Option<PreparedLayer>,
+        group: Group,
+    ) -> Result<()> {
         let parent = at.checked_sub(1).and_then(|below| plan.layers[below].node);
         let mut prepared = prepared;
         for attempt in 0..ATTEMPTS {
@@ -51,7 +103,10 @@ impl Import<'_> {
                 return Ok(());
             }
             let layer = &plan.layers[at];
-            let ready = if let Some(ready) = prepared.take() {
+            let ready = if let Some(mut ready) = prepared.take() {
+                if group == Group::Synced {
+                    ready.set_durability(Durability::None);
+                }
                 ready
             } else {
                 let onto = parent.as_ref().map_or(Onto::Nothing, Onto::Node);
@@ -64,7 +119,7 @@ impl Import<'_> {
             let id = self.free_id(node_id(layer))?;
             let image = node_image(plan, at, id, parent);
             match self.store.graph.land(ready, &image) {
-                Ok(node) => return self.landed(plan, at, node.id(), size),
+                Ok(node) => return self.landed(plan, at, node.id(), size, group),
                 // It is prepared again: on its parent, or with another id.
                 Err(error)
                     if matches!(
@@ -101,7 +156,14 @@ impl Import<'_> {
     }
 
     /// Writes down which node has the layer with all below it.
-    fn landed(&self, plan: &mut Plan, at: usize, node: NodeId, size: u64) -> Result<()> {
+    fn landed(
+        &self,
+        plan: &mut Plan,
+        at: usize,
+        node: NodeId,
+        size: u64,
+        group: Group,
+    ) -> Result<()> {
         let layer = &mut plan.layers[at];
         (layer.node, layer.size) = (Some(node), size);
         let diff_id = layer.diff_id;
@@ -110,7 +172,11 @@ impl Import<'_> {
             diff_id,
             size,
         };
-        self.store.put_chain(&layer.chain, &chain)?;
+        let durability = match group {
+            Group::Synced => Durability::None,
+            Group::Each => self.store.durability,
+        };
+        self.store.put_chain(&layer.chain, &chain, durability)?;
         if layer.blob.digest != diff_id.digest() {
             self.store
                 .put_known(&layer.blob.digest, &Known { diff_id, size })?;
