@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod absent;
+mod agree;
 mod ci;
 mod corpus;
 mod demo;
@@ -45,6 +46,9 @@ usage: cargo xtask TASK
   tidy                       lengths, leftovers, manifests, links, the table of requirements
   corpus [DIR]               unpacks a directory of odd archives and compares with other tools;
                              without DIR that of LAYERGRAPH_CORPUS
+  agree --image LAYOUT[:TAG]
+                             as root: compares the tree that an image of an OCI layout makes here
+                             with the one that umoci makes of it
   race [--seconds N | --flips N] [--dir DIR]
                              works on a tree while others swap its directories for links that lead
                              out of it (20 s)
@@ -65,6 +69,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["race", "--as-user", rest @ ..] => race::run_as_user(rest),
         ["race", rest @ ..] => race::run(rest),
+        ["agree", "--image", image] => agree::run(image),
         ["corpus"] => corpus::run(std::env::var_os("LAYERGRAPH_CORPUS").map(Into::into)),
         ["corpus", directory] => corpus::run(Some(directory.into())),
         _ => {

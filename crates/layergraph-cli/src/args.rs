@@ -143,6 +143,7 @@ pub(crate) enum Command {
     RmLayer(graph::RmLayer),
     Mount(graph::Mount),
     Unmount(graph::Unmount),
+    Info(graph::Info),
     Unpack(Unpack),
     Pack(Pack),
     Split(Split),

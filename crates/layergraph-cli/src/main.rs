@@ -13,6 +13,7 @@ mod export;
 mod forest;
 mod history;
 mod images;
+mod info;
 mod layers;
 mod listing;
 mod mount;
@@ -88,6 +89,7 @@ fn run(args: &Args, console: &Console) -> Result<(), Failure> {
         Command::RmLayer(command) => remove::run(command, store, json, console),
         Command::Mount(command) => mount::run(command, store, json, console),
         Command::Unmount(command) => mount::unmount(command, store, console),
+        Command::Info(_) => info::run(store, json, console),
         Command::Unpack(command) => unpack::run(command, json, console),
         Command::Pack(command) => pack::run(command, json, console),
         Command::Split(command) => split::run(command, json, console),

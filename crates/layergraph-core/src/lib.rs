@@ -74,7 +74,7 @@ pub use history::{MAX_DEPTH, ParentsSize};
 pub use node::Node;
 pub use prepare::{LayerOptions, Onto, PreparedLayer};
 pub use register::NewNode;
-pub use root::{holds_store, open_root};
+pub use root::{count_nodes, holds_store, open_root};
 
 /// The result of a graph's call.
 pub type Result<T, E = GraphError> = std::result::Result<T, E>;

@@ -4,11 +4,14 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use layergraph_driver::Driver;
 use layergraph_fs::{Dir, DirEntry, FileKind, Metadata, effective_user, is_temporary_name};
 use layergraph_image::NodeId;
+use truncindex::TruncIndex;
 
-use crate::error::Attempted;
+use crate::error::{Attempted, of_store};
 use crate::graph::STAGING;
+use crate::index::Index;
 use crate::{GraphError, GraphErrorKind, Result};
 
 /// Only the owner may enter.
@@ -81,6 +84,26 @@ pub fn holds_store(root: &Dir) -> layergraph_fs::Result<bool> {
     // A graph without nodes, in a root that has nothing else.
     let mut others = root.entries()?.into_iter();
     Ok(entries.is_empty() && others.all(|entry| is_of_store(&entry.name)))
+}
+
+/// Counts the nodes of the store in the directory `root`, also those that cannot be read.
+///
+/// No node is read, and unlike opening a [`Graph`](crate::Graph) it neither makes nor removes
+/// anything.
+///
+/// # Errors
+///
+/// [`Damaged`](GraphErrorKind::Damaged) if what is called as the graph's directory is none.
+pub fn count_nodes(root: &Dir, driver: &dyn Driver) -> Result<usize> {
+    let found = root.find_dir(OsStr::new(GRAPH));
+    let found = found.map_err(|error| {
+        let text = format!("cannot open the graph in {}", root.path().display());
+        of_store(text, error)
+    })?;
+    match found {
+        Some(graph) => Index::default().ask(&graph, driver, TruncIndex::len),
+        None => Ok(0),
+    }
 }
 
 /// Tells whether something is called as what is in a graph, and may be that. Others name files by

@@ -40,6 +40,16 @@ impl MountMethod {
     ];
 }
 
+impl fmt::Display for MountMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            MountMethod::ByHandle => "by-handle",
+            MountMethod::ByPath => "by-path",
+            MountMethod::ByNumber => "by-number",
+        })
+    }
+}
+
 /// What is to be mounted.
 #[derive(Debug)]
 pub(crate) struct Overlay<'a> {

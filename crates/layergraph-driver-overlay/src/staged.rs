@@ -139,7 +139,7 @@ impl Staged {
     }
 
     fn publish(
-        self,
+        mut self,
         home: &Dir,
         links: &Dir,
         id: &LayerId,
@@ -148,11 +148,11 @@ impl Staged {
         is_sealed: &mut bool,
     ) -> layergraph_fs::Result<()> {
         self.write(LINK, own)?;
-        self.driver.home.sync(links)?;
+        self.staging.sync_with(links)?;
         if let Some(parent) = parent {
             *is_sealed = parent.seal()?;
             if *is_sealed {
-                self.driver.home.sync(&parent.dir)?;
+                self.staging.sync_with(&parent.dir)?;
             }
         }
         let (layer, mode) = (OsStr::new(LAYER), RenameMode::NoReplace);

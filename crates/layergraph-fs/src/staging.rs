@@ -44,6 +44,8 @@ pub struct Staging {
     /// Opened before anything was written, so that a sync of the file system through it reports
     /// every error since. Holds the lock.
     dir: Dir,
+    /// What else is synced before anything is published.
+    others: Vec<Dir>,
     /// False when the name in the home is not ours to remove.
     is_ours: bool,
 }
@@ -77,6 +79,7 @@ impl Staging {
                 home: home.try_clone()?,
                 name,
                 dir,
+                others: Vec::new(),
                 is_ours: true,
             };
             let Staging { name, dir, .. } = &staging;
@@ -96,6 +99,16 @@ impl Staging {
     /// Returns the directory's name in its home.
     pub fn name(&self) -> &OsStr {
         &self.name
+    }
+
+    /// Says that the entries of another directory, such as names of what is published, are to be
+    /// durable before it is, where that is to be durable.
+    ///
+    /// This costs less than to sync them alone: after the file system as a whole (`syncfs(2)`)
+    /// there is nothing left to be written of them.
+    pub fn sync_with(&mut self, other: &Dir) -> Result<()> {
+        self.others.push(other.try_clone()?);
+        Ok(())
     }
 
     /// Publishes the directory itself as `name` in `to`.
@@ -232,7 +245,10 @@ impl Staging {
 
     fn make_durable(&self, durability: Durability) -> Result<()> {
         match durability {
-            Durability::Full => sync_tree(&self.dir),
+            Durability::Full => {
+                sync_tree(&self.dir)?;
+                self.others.iter().try_for_each(Dir::sync)
+            }
             Durability::None => Ok(()),
         }
     }

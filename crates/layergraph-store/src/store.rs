@@ -318,8 +318,8 @@ impl Store {
 
     /// Returns what is known of a chain of layers, if its node is there.
     pub(crate) fn chain(&self, chain: &ChainId) -> Result<Option<Chain>> {
-        // One that cannot be read, as after a power loss, is as good as none: the next import writes
-        // another one.
+        // One that cannot be read, as after a power loss, is as good as none: the next import
+        // writes another one.
         let found = match self.chains.record::<Chain>(None, &name_of(&chain.digest())) {
             Err(error) if error.kind() == StoreErrorKind::Damaged => None,
             result => result?,

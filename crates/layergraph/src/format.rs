@@ -129,6 +129,8 @@ pub(crate) struct Format {
     whiteouts: Option<Dialect>,
     /// The user namespace it was made in, if that has not all ids.
     namespace: Option<Ids>,
+    /// What the file says, if there is one.
+    features: Option<Features>,
 }
 
 /// The ids of a user namespace, as texts.
@@ -151,15 +153,17 @@ struct File {
     features: Features,
 }
 
-#[derive(Serialize, Deserialize, Default)]
+/// What is said of a store that other versions may not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(default, rename_all = "kebab-case")]
-struct Features {
+#[non_exhaustive]
+pub struct Features {
     /// What one may ignore.
-    compatible: Vec<String>,
+    pub compatible: Vec<String>,
     /// What one may ignore who only reads.
-    read_only_compatible: Vec<String>,
+    pub read_only_compatible: Vec<String>,
     /// What one must know.
-    incompatible: Vec<String>,
+    pub incompatible: Vec<String>,
 }
 
 impl Format {
@@ -170,6 +174,7 @@ impl Format {
             driver: None,
             whiteouts: None,
             namespace: None,
+            features: None,
         }
     }
 
@@ -210,7 +215,11 @@ impl Format {
             return Err(FormatError::Version { root, version });
         }
         let file: File = serde_json::from_slice(&text).map_err(unreadable)?;
-        Format::parse(root, &file).map(Some)
+        let features = Some(file.features.clone());
+        Ok(Some(Format {
+            features,
+            ..Format::parse(root, &file)?
+        }))
     }
 
     fn parse(root: &Dir, file: &File) -> Result<Format, FormatError> {
@@ -273,6 +282,7 @@ impl Format {
             driver,
             whiteouts,
             namespace,
+            features: None,
         })
     }
 
@@ -334,6 +344,12 @@ impl Format {
     pub(crate) fn overlay_userxattr(&self) -> Option<bool> {
         self.whiteouts
             .map(|dialect| dialect == Dialect::OverlayUser)
+    }
+
+    /// Returns version and features that the file says, if there is one.
+    pub(crate) fn written(&self) -> Option<(u32, &Features)> {
+        let features = self.features.as_ref();
+        features.map(|features| (VERSION, features))
     }
 
     /// Returns how owners are kept.

@@ -77,8 +77,8 @@ pub use layergraph_store::{
     ImportedLayer, Reason, Store, StoreError, StoreErrorKind,
 };
 
-pub use self::format::FormatError;
-pub use self::open::{OpenError, StoreOptions, drivers};
+pub use self::format::{Features, FormatError};
+pub use self::open::{Description, OpenError, StoreOptions, drivers};
 
 #[doc(no_inline)]
 pub use layergraph_archive as archive;

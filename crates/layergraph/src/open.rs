@@ -1,16 +1,17 @@
 //! Opening a store: which driver, and whose files.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use layergraph_archive::{Limits, Ownership};
-use layergraph_core::{BeforeLayers, Graph, GraphError, GraphOptions, open_root};
-use layergraph_driver::{DriverChoice, DriverError, DriverOptions, OpenDriver, Registry};
+use layergraph_core::{BeforeLayers, Graph, GraphError, GraphOptions, count_nodes, open_root};
+use layergraph_driver::{Driver, DriverChoice, DriverError, DriverOptions, OpenDriver, Registry};
 use layergraph_driver_overlay::OverlayDriver;
 use layergraph_driver_vfs::VfsDriver;
 use layergraph_fs::{Dir, Durability, FsError, UserNamespace, effective_user};
 use layergraph_store::{Store, StoreError};
 
-use crate::format::{Format, FormatError};
+use crate::format::{Features, Format, FormatError};
 
 /// How many ids the layers of images use: 16 bits of them, by custom.
 const USUAL_IDS: u32 = 1 << 16;
@@ -40,6 +41,20 @@ pub struct StoreOptions {
     durability: Durability,
     limits: Limits,
     create: bool,
+}
+
+/// How a store was made, and how much is in it; see [`StoreOptions::describe`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Description {
+    /// The version of its format. None if it is one of 2015, or as these were.
+    pub version: Option<u32>,
+    /// What one must know to open it, and what one may ignore, if it has a version.
+    pub features: Option<Features>,
+    /// The driver that keeps its trees, which knows how owners and whiteouts are kept.
+    pub driver: Arc<dyn Driver>,
+    /// How many nodes there are, also those that cannot be read.
+    pub nodes: usize,
 }
 
 /// Why a store was not opened.
@@ -90,6 +105,22 @@ fn registry(drivers: [Named; 2]) -> Result<Registry, DriverError> {
         registry.register(name, open)?;
     }
     Ok(registry)
+}
+
+/// Returns the drivers for a store that is there. Without layers and without a word about it, it is
+/// one that vfs keeps.
+fn drivers_of_found() -> Result<Registry, DriverError> {
+    registry([VFS, OVERLAY])
+}
+
+/// Opens the root of a store and reads how it was made; nothing if there is none.
+fn find(root: &Path) -> Result<Option<(Dir, Format)>, OpenError> {
+    let dir = match Dir::open(root) {
+        Err(error) if error.leads_nowhere() => return Ok(None),
+        result => result?,
+    };
+    let format = Format::read(&dir)?;
+    Ok(format.map(|format| (dir, format)))
 }
 
 impl Default for StoreOptions {
@@ -160,22 +191,11 @@ impl StoreOptions {
     pub fn open_graph(&self, root: &Path) -> Result<Graph, OpenError> {
         let found = self.find(root)?;
         let namespace = UserNamespace::of_process()?;
-        let format = match &found {
-            Some(found) => found.clone(),
-            None => self.new_format(&namespace),
+        let (format, drivers) = match &found {
+            Some(found) => (found.clone(), drivers_of_found()?),
+            None => (self.new_format(&namespace), drivers()?),
         };
-        format.check_namespace(&namespace)?;
-        format.check_ownership(self.ownership.as_ref())?;
-        let mut options = DriverOptions::default();
-        options.ownership = format.ownership();
-        options.durability = self.durability;
-        options.overlay_userxattr = format.overlay_userxattr();
-        let drivers = match &found {
-            None => drivers(),
-            // Without layers and without a word about it, it is one that vfs keeps.
-            Some(_) => registry([VFS, OVERLAY]),
-        };
-        let driver = drivers?.open(root, &format.driver(&self.driver)?, &options)?;
+        let driver = self.open_driver(root, &format, &namespace, &drivers)?;
         let format = format.with_driver(&*driver);
         let mut options = GraphOptions::default();
         options.durability = self.durability;
@@ -204,17 +224,53 @@ impl StoreOptions {
         Ok(Store::new(graph, open_root(root)?, &options)?)
     }
 
+    /// Tells how the store at `root` was made, and how much is in it; nothing if there is none.
+    ///
+    /// Nothing is made or changed, and nothing is removed that others left half made.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open_graph`](StoreOptions::open_graph).
+    pub fn describe(&self, root: &Path) -> Result<Option<Description>, OpenError> {
+        let Some((dir, format)) = find(root)? else {
+            return Ok(None);
+        };
+        let namespace = UserNamespace::of_process()?;
+        let driver = self.open_driver(root, &format, &namespace, &drivers_of_found()?)?;
+        let nodes = count_nodes(&dir, &*driver)?;
+        let written = format.written();
+        Ok(Some(Description {
+            version: written.map(|(version, _)| version),
+            features: written.map(|(_, features)| features.clone()),
+            driver,
+            nodes,
+        }))
+    }
+
+    /// Opens the driver of a store, if its format goes with what is asked for.
+    fn open_driver(
+        &self,
+        root: &Path,
+        format: &Format,
+        namespace: &UserNamespace,
+        drivers: &Registry,
+    ) -> Result<Arc<dyn Driver>, OpenError> {
+        format.check_namespace(namespace)?;
+        format.check_ownership(self.ownership.as_ref())?;
+        let mut options = DriverOptions::default();
+        options.ownership = format.ownership();
+        options.durability = self.durability;
+        options.overlay_userxattr = format.overlay_userxattr();
+        Ok(drivers.open(root, &format.driver(&self.driver)?, &options)?)
+    }
+
     /// Reads how the store was made; nothing if there is none and one may be made.
     fn find(&self, root: &Path) -> Result<Option<Format>, OpenError> {
-        let dir = match Dir::open(root) {
-            Err(error) if error.leads_nowhere() => None,
-            result => Some(result?),
-        };
-        match dir.as_ref().map(Format::read).transpose()?.flatten() {
+        match find(root)? {
             None if !self.create => Err(OpenError::NoStore {
                 root: root.to_owned(),
             }),
-            found => Ok(found),
+            found => Ok(found.map(|(_, format)| format)),
         }
     }
 

@@ -187,6 +187,18 @@ pub(crate) struct Unmount {
     pub(crate) path: PathBuf,
 }
 
+/// Tell how the store was made, and what there is for a driver at its place.
+///
+/// To find that out, files are written and overlays mounted in a directory that is made in the
+/// store, or if there is none in the nearest directory above, and is gone afterwards. No store is
+/// made.
+///
+/// With --json, the result is an object: `root`, `version`, `features`, `driver`, `ownership`,
+/// `whiteouts` and `nodes` of the store, `probed`, which is where it was tried, and `probe`, an
+/// object of what was found.
+#[derive(Debug, Args)]
+pub(crate) struct Info {}
+
 /// Which node.
 #[derive(Debug, Args)]
 pub(crate) struct NodeArg {

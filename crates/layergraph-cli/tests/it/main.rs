@@ -4,6 +4,7 @@ mod atomic;
 mod codecs;
 mod export;
 mod history;
+mod info;
 mod layers;
 mod listing;
 mod mapped;

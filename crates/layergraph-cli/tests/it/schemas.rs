@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::support::{Arg, Layer, Result, Store, good_layer, id};
 
-const SCHEMAS: [(&str, &str); 14] = [
+const SCHEMAS: [(&str, &str); 15] = [
     (
         "assemble",
         include_str!("../../../../docs/schema/assemble.json"),
@@ -31,6 +31,7 @@ const SCHEMAS: [(&str, &str); 14] = [
         "history",
         include_str!("../../../../docs/schema/history.json"),
     ),
+    ("info", include_str!("../../../../docs/schema/info.json")),
     (
         "layers",
         include_str!("../../../../docs/schema/layers.json"),
@@ -157,6 +158,8 @@ fn every_document_is_as_its_schema_says() -> Result {
         .finish();
     let top = store.home.file("top.tar", top)?;
     let (a0, b0, c0) = (id("a0"), id("b0"), id("c0"));
+    // Without a store.
+    ask(&[&"info"])?;
     ask(&[&"register", &"--id", &a0, &layer])?;
     ask(&[
         &"register",
@@ -180,6 +183,7 @@ fn every_document_is_as_its_schema_says() -> Result {
     ask(&[&"diff-size", &"b0"])?;
     ask(&[&"export-layer", &"b0", &"-o", &store.home.path("out.tar")])?;
     ask(&[&"mount", &"b0"])?;
+    ask(&[&"info"])?;
     let dir = store.home.path("dir");
     ask(&[&"unpack", &layer, &dir])?;
     ask(&[&"pack", &dir, &"-o", &store.home.path("packed.tar")])?;

@@ -194,3 +194,38 @@ fn the_drivers_that_were_built_in_have_names() -> Result {
     assert!(names.contains(&"vfs"), "{names:?}");
     Ok(())
 }
+
+#[test]
+fn a_store_is_described_as_it_was_made_and_nothing_is_changed() -> Result {
+    let place = Place::new()?;
+    assert!(StoreOptions::new().describe(&place.root())?.is_none());
+    assert!(!place.root().exists());
+
+    let text = "{\"version\":1,\"features\":{\"compatible\":[\"fast\"],\
+                \"incompatible\":[\"ownership=squash\",\"driver=vfs\"]}}";
+    let place = Place::with_format(text)?;
+    let described = || StoreOptions::new().describe(&place.root());
+    let made = described()?.ok_or("a store")?;
+    let features = made.features.ok_or("features")?;
+    assert_eq!((made.version, made.nodes), (Some(1), 0));
+    assert_eq!(features.compatible, ["fast"]);
+    assert_eq!(features.read_only_compatible, [""; 0]);
+    assert_eq!(features.incompatible, ["ownership=squash", "driver=vfs"]);
+    assert_eq!(made.driver.ownership(), Ownership::Squash);
+    assert_eq!(names(&place.root())?, ["layergraph.json"]);
+
+    register(&StoreOptions::new().open_graph(&place.root())?)?;
+    assert_eq!(described()?.map(|made| made.nodes), Some(1));
+    let refused = named("overlay").describe(&place.root());
+    assert!(matches!(
+        refused,
+        Err(OpenError::Format(FormatError::Driver { .. }))
+    ));
+
+    // What is in the place of the graph is none.
+    fs::remove_dir_all(place.root().join("graph"))?;
+    fs::write(place.root().join("graph"), "")?;
+    assert!(matches!(described(), Err(OpenError::Graph(error))
+        if error.kind() == GraphErrorKind::Damaged));
+    Ok(())
+}

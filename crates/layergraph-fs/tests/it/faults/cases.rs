@@ -82,6 +82,13 @@ pub(super) const CASES: &[Case] = &[
         is_final: false,
     },
     Case {
+        name: "an entry is published after what is to be synced with it",
+        prepare: |home| Ok(home.directory("other").map(|_| ())?),
+        work: publish_after_other,
+        lacking: &[],
+        is_final: false,
+    },
+    Case {
         name: "an entry is exchanged",
         prepare: old_tree,
         work: |dir| publish_entry(dir, RenameMode::Exchange),
@@ -180,6 +187,16 @@ fn publish_entry(home: &Dir, mode: RenameMode) -> Outcome {
     staging.dir().make_dir(os("t"), 0o700)?;
     new_tree(&staging.dir().open_dir(os("t"))?)?;
     let published = staging.publish_entry(os("t"), home, os("tree"), mode, Durability::Full)?;
+    Ok(published.leftover)
+}
+
+pub(super) fn publish_after_other(home: &Dir) -> Outcome {
+    let mut staging = Staging::new(home)?;
+    staging.dir().make_dir(os("t"), 0o700)?;
+    new_tree(&staging.dir().open_dir(os("t"))?)?;
+    staging.sync_with(&home.open_dir(os("other"))?)?;
+    let (mode, durability) = (RenameMode::NoReplace, Durability::Full);
+    let published = staging.publish_entry(os("t"), home, os("tree"), mode, durability)?;
     Ok(published.leftover)
 }
 

@@ -6,7 +6,7 @@ use layergraph_fs::faults::{Call, FaultLog};
 use layergraph_fs::{Durability, RenameMode};
 use rustix::io::Errno;
 
-use super::cases::{CASES, publish};
+use super::cases::{CASES, publish, publish_after_other};
 use super::{at_each_call, fail, is_sync};
 use crate::support::{Home, Result};
 
@@ -46,6 +46,27 @@ fn r50_content_is_synced_before_the_rename_and_the_directory_after() -> Result {
             assert!(after.contains(&home), "{}: {after:?}", case.name);
         }
     }
+    Ok(())
+}
+
+/// Then it costs nothing: whoever syncs the file system has synced it.
+#[test]
+fn r52_what_is_synced_with_a_tree_is_synced_after_it_and_before_the_rename() -> Result {
+    let home = Home::in_memory()?;
+    home.directory("other")?;
+    let log = FaultLog::new();
+    log.during(|| publish_after_other(&home.dir))?;
+    let calls = log.calls();
+    let at = |name: &str| calls.iter().position(|call| call.name == name);
+    let other = home.top().join("other");
+    let synced = calls
+        .iter()
+        .position(|call| is_sync(call) && call.path == other);
+    assert!(
+        at("syncfs") < synced && synced < at("renameat2"),
+        "{calls:?}"
+    );
+    assert!(at("syncfs").is_some(), "{calls:?}");
     Ok(())
 }
 
