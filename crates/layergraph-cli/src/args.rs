@@ -125,6 +125,8 @@ pub(crate) enum HowTold {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Load(images::Load),
+    Save(images::Save),
     Images(images::Images),
     Inspect(images::Inspect),
     Tag(images::Tag),

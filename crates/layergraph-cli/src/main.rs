@@ -16,6 +16,7 @@ mod images;
 mod info;
 mod layers;
 mod listing;
+mod load;
 mod mount;
 mod namespace;
 mod node;
@@ -27,6 +28,7 @@ mod recipe;
 mod register;
 mod remove;
 mod report;
+mod save;
 mod size;
 mod split;
 mod status;
@@ -71,6 +73,8 @@ fn run(args: &Args, console: &Console) -> Result<(), Failure> {
     let Args { store, json, .. } = args;
     let json = *json;
     match &args.command {
+        Command::Load(command) => load::run(command, store, json, console),
+        Command::Save(command) => save::run(command, store, json, console),
         Command::Images(command) => images::list(command, store, json, console),
         Command::Inspect(command) => images::inspect(command, store, json, console),
         Command::Tag(command) => images::tag(command, store, console),

@@ -12,6 +12,7 @@ use layergraph::archive::recipe::AssembleError;
 use layergraph::archive::{ApplyError, PackError, UnpackError};
 use layergraph::digest::ParseChecksumError;
 use layergraph::fs::FsError;
+use layergraph::oci::OciError;
 use layergraph::tar::TarError;
 use layergraph::{
     DriverError, DriverErrorKind, FormatError, GraphError, GraphErrorKind, OpenError, StoreError,
@@ -105,6 +106,12 @@ pub(crate) enum Why {
     Graph(#[from] GraphError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What images are read from, or written to, said why not.
+    #[error(transparent)]
+    Oci(#[from] OciError),
+    /// What images are written to could not be ended.
+    #[error("cannot write the images")]
+    Sink(#[source] Box<dyn Error + Send + Sync>),
     /// There is no user namespace to be had.
     #[error("cannot make a user namespace")]
     Namespace(#[source] io::Error),

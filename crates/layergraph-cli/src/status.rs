@@ -11,6 +11,7 @@ use layergraph::archive::listing::ListingError;
 use layergraph::archive::recipe::{AssembleError, RecipeError};
 use layergraph::archive::{ApplyError, PackError, UnpackError};
 use layergraph::fs::FsError;
+use layergraph::oci::OciError;
 use layergraph::tar::{TarError, WriteError};
 use layergraph::{
     DriverError, DriverErrorKind, FormatError, GraphError, GraphErrorKind, OpenError, StoreError,
@@ -48,10 +49,8 @@ impl Why {
             Why::Unsupported(_) => Status::NotPermitted,
             Why::NoDirectory { .. } | Why::NotMounted => Status::NotFound,
             Why::NoTree | Why::ImageJson { .. } | Why::Checksum(_) => Status::Refused,
-            Why::Argument(error) if errno(error) == Some(Errno::ENOENT) => Status::NotFound,
-            Why::Argument(error) | Why::Fs(error) | Why::Listing(ListingError::Fs(error)) => {
-                of_fs(error)
-            }
+            Why::Argument(error) | Why::Oci(OciError::Fs(error)) => of_argument(error),
+            Why::Fs(error) | Why::Listing(ListingError::Fs(error)) => of_fs(error),
             Why::Unpack(error) => of_unpack(error),
             Why::Apply(error) => of_apply(error),
             Why::Recipe(why) => why.status(),
@@ -69,7 +68,17 @@ impl Why {
             Why::Open(error) => of_open(error),
             Why::Graph(error) => of_graph(error),
             Why::Store(error) => of_store(error),
+            Why::Oci(error) => of_causes(error).unwrap_or(Status::Refused),
+            Why::Sink(error) => of_causes(&**error).unwrap_or(Status::Failed),
         }
+    }
+}
+
+/// What an argument names is missing, or a call on it failed.
+fn of_argument(error: &FsError) -> Status {
+    match errno(error) {
+        Some(Errno::ENOENT) => Status::NotFound,
+        _ => of_fs(error),
     }
 }
 

@@ -49,7 +49,7 @@
 //! ```
 //!
 //! The parts are crates of their own, and are here under their short names: [`archive`],
-//! [`digest`], [`driver`], [`fs`], [`image`], [`tar`], [`truncindex`].
+//! [`digest`], [`driver`], [`fs`], [`image`], [`oci`], [`tar`], [`truncindex`].
 //!
 //! # Features
 //!
@@ -90,6 +90,8 @@ pub use layergraph_driver as driver;
 pub use layergraph_fs as fs;
 #[doc(no_inline)]
 pub use layergraph_image as image;
+#[doc(no_inline)]
+pub use layergraph_oci as oci;
 #[doc(no_inline)]
 pub use layergraph_tar as tar;
 #[doc(no_inline)]

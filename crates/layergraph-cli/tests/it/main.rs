@@ -4,6 +4,7 @@ mod atomic;
 mod codecs;
 mod export;
 mod history;
+mod images;
 mod info;
 mod layers;
 mod listing;

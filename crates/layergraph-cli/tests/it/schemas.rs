@@ -6,7 +6,19 @@ use serde_json::{Map, Value};
 
 use crate::support::{Arg, Layer, Result, Store, good_layer, id};
 
-const SCHEMAS: [(&str, &str); 15] = [
+const SCHEMAS: [(&str, &str); 21] = [
+    ("gc", include_str!("../../../../docs/schema/gc.json")),
+    (
+        "images",
+        include_str!("../../../../docs/schema/images.json"),
+    ),
+    (
+        "inspect",
+        include_str!("../../../../docs/schema/inspect.json"),
+    ),
+    ("load", include_str!("../../../../docs/schema/load.json")),
+    ("rm", include_str!("../../../../docs/schema/rm.json")),
+    ("save", include_str!("../../../../docs/schema/save.json")),
     (
         "assemble",
         include_str!("../../../../docs/schema/assemble.json"),
@@ -66,10 +78,16 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str) {
         let holds = match keyword.as_str() {
             "$schema" | "$defs" | "title" | "description" => true,
             "type" => has_type(rule, value),
+            "minimum" => value.as_f64() >= rule.as_f64(),
             "enum" => rule.as_array().is_some_and(|all| all.contains(value)),
             "pattern" => {
-                assert_eq!(rule, "^[0-9a-f]{64}$", "the one pattern that is known here");
-                value.as_str().is_none_or(is_id)
+                let prefix = match rule.as_str() {
+                    Some("^[0-9a-f]{64}$") => "",
+                    Some("^sha256:[0-9a-f]{64}$") => "sha256:",
+                    other => panic!("the pattern {other:?} is not known here"),
+                };
+                let hex = |text: &str| text.strip_prefix(prefix).is_some_and(is_id);
+                value.as_str().is_none_or(hex)
             }
             "properties" => {
                 for (name, schema) in rule.as_object().into_iter().flatten() {
@@ -184,6 +202,15 @@ fn every_document_is_as_its_schema_says() -> Result {
     ask(&[&"export-layer", &"b0", &"-o", &store.home.path("out.tar")])?;
     ask(&[&"mount", &"b0"])?;
     ask(&[&"info"])?;
+    let layout = store.home.path("layout");
+    crate::images::layout(&layout, "x/y:v1", &[good_layer()])?;
+    ask(&[&"load", &layout])?;
+    ask(&[&"images"])?;
+    ask(&[&"inspect", &"x/y:v1"])?;
+    ask(&[&"history", &"x/y:v1"])?;
+    ask(&[&"gc", &"--dry-run"])?;
+    ask(&[&"save", &"-o", &store.home.path("saved.tar"), &"x/y:v1"])?;
+    ask(&[&"rm", &"x/y:v1"])?;
     let dir = store.home.path("dir");
     ask(&[&"unpack", &layer, &dir])?;
     ask(&[&"pack", &dir, &"-o", &store.home.path("packed.tar")])?;
