@@ -18,7 +18,8 @@
 //!
 //! [`run`] gives a program a time limit, [`as_user`] takes the privileges away from it, and
 //! [`user_directory`] is where it may then work. [`is_prepared`], [`is_user`] and [`Partner`]
-//! run the test itself once more. A [`Volume`] is a file system for one test.
+//! run the test itself once more. A [`Scratch`] is a directory, and a [`Volume`] a file system, for
+//! one test.
 //!
 //! # Limitations
 //!
@@ -30,6 +31,7 @@ mod again;
 mod names;
 pub mod need;
 mod process;
+mod scratch;
 pub mod skip;
 mod volume;
 
@@ -39,8 +41,10 @@ pub use again::{
 };
 pub use names::{escaped, names};
 pub use process::{
-    USER, as_user, installed, peak_memory_of_children, run, user_directory, without_account,
+    USER, allow_open_files, as_user, installed, peak_memory_of_children, run, user_directory,
+    without_account,
 };
+pub use scratch::{Scratch, mounted_below};
 pub use volume::{Volume, noise};
 
 /// Ends the test as skipped unless the machine has what it needs.
@@ -51,6 +55,7 @@ pub use volume::{Volume, noise};
 /// | `require!(user)` | that a program can be started as an ordinary user, as [`as_user`] does |
 /// | `require!(program "bsdtar")` | a program in `PATH`; several are separated by commas |
 /// | `require!(overlay_mount)` | overlay mounts of directories in the temporary directory |
+/// | `require!(that kept::works())` | what a function asks for, which returns what is missing |
 /// | `require!(loop_device)` | that a file can be attached as a block device, with `losetup(8)` |
 ///
 /// Works in tests that return `()` or `Result<(), E>`. In a property test it stands outside of
@@ -59,6 +64,9 @@ pub use volume::{Volume, noise};
 macro_rules! require {
     (program $($name:expr),+ $(,)?) => {
         $crate::require!(@ $crate::need::programs(&[$($name),+]))
+    };
+    (that $need:expr) => {
+        $crate::require!(@ $need)
     };
     (@ $need:expr) => {{
         // The path of this function is the test's, and `::here`.

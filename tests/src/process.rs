@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
@@ -93,6 +93,16 @@ pub fn as_user(command: &mut Command) -> &mut Command {
 /// out of the account of skipped tests.
 pub fn without_account(command: &mut Command) -> &mut Command {
     command.env_remove(crate::skip::FILE)
+}
+
+/// Lets this process have as many files open as it may allow itself (`setrlimit(2)`).
+///
+/// # Errors
+///
+/// What getrlimit(2) or setrlimit(2) said.
+pub fn allow_open_files() -> io::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
 }
 
 /// Creates a temporary directory that belongs to [`USER`].
@@ -208,6 +218,17 @@ mod tests {
             error.map_err(|e| e.kind()).err(),
             Some(io::ErrorKind::NotFound)
         );
+    }
+
+    #[test]
+    fn as_many_files_are_allowed_as_may_be() -> io::Result<()> {
+        if crate::is_prepared("ulimit -Sn 64", &crate::this_test!())? {
+            let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+            assert!(soft == 64 && hard > 64);
+            allow_open_files()?;
+            assert_eq!(getrlimit(Resource::RLIMIT_NOFILE)?, (hard, hard));
+        }
+        Ok(())
     }
 
     #[test]

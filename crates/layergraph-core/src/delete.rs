@@ -8,6 +8,7 @@ use layergraph_fs::{Durability, RenameMode, Staging};
 use crate::error::Attempted;
 use crate::graph::Graph;
 use crate::lock::lock;
+use crate::sweep::forget_needed;
 use crate::{GraphError, GraphErrorKind, Result};
 
 /// How a node is deleted.
@@ -118,19 +119,17 @@ impl Graph {
             return Err(GraphError::no_such(id.as_str()));
         }
         let others = |child: &str| !go_too.contains(child);
-        let has_children = match self.child_of(id.as_str(), others) {
-            Ok(None) => false,
-            // What could not be looked at may be one.
-            Ok(Some(_)) | Err(_) if options.force => true,
-            Ok(Some(child)) => return Err(has_child(id.as_str(), &child)),
-            Err(error) => return Err(error),
+        if !options.force
+            && let Some(child) = self.child_of(id.as_str(), others)?
+        {
+            return Err(has_child(id.as_str(), &child));
+        }
+        let is_needed = self.is_needed(id, options)?;
+        let Thrown { bin, unsynced } = if is_needed {
+            self.throw_away_without_tree(id)?
+        } else {
+            self.throw_away(id)?
         };
-
-        // The layers above need the tree of one that holds only what it changed, and a mount needs
-        // what is mounted.
-        let is_needed = has_children && self.driver.capabilities().independent;
-        let is_needed = is_needed || self.is_mounted(id, options)?;
-        let Thrown { bin, unsynced } = self.throw_away(id)?;
         let tree = if is_needed {
             Ok(())
         } else {
@@ -148,18 +147,22 @@ impl Graph {
                 Err(error)
             }
         };
+        // It may have been the last to need the tree of a node that has gone before. What fails is
+        // tried again, and told, by the next sweep.
+        let _ = self.sweep_needed();
         Ok(Deleted {
             id: id.to_string(),
             leftover: unsynced.or(gone.err()),
         })
     }
 
-    /// Tells whether the tree of a node that goes must stay.
+    /// Tells whether the tree of a node that goes must stay: for layers on top of one that holds
+    /// only what it changed, or for a mount.
     ///
     /// # Errors
     ///
     /// [`InUse`](GraphErrorKind::InUse) if the node must stay as well.
-    fn is_mounted(&self, id: &LayerId, options: DeleteOptions) -> Result<bool> {
+    fn is_needed(&self, id: &LayerId, options: DeleteOptions) -> Result<bool> {
         match self.driver.check_unused(id) {
             Ok(()) => Ok(false),
             // There is a node without a tree.
@@ -189,6 +192,18 @@ impl Graph {
             unsynced = Some(error);
         }
         Ok(Thrown { bin, unsynced })
+    }
+
+    /// As [`throw_away`](Graph::throw_away), where the tree has to stay: a sweep is told of it.
+    fn throw_away_without_tree(&self, id: &LayerId) -> Result<Thrown> {
+        let staging = self.staging()?;
+        self.note_needed(&staging, id)?;
+        let thrown = self.throw_away(id);
+        if thrown.is_err() {
+            // Of a node that is there, it says nothing.
+            let _ = forget_needed(&staging, id);
+        }
+        thrown
     }
 
     /// Moves back what was thrown away, because nothing takes its place.

@@ -258,11 +258,21 @@ impl Driver for OverlayDriver {
             }
         }
         if let Some(links) = self.home.find_in(LINKS)? {
-            // Who is about to make some will look after them.
-            if let Some(_locked) = try_lock_links(&home)? {
-                add(link::sweep(&home, &links));
-            }
+            add(sweep_links(&home, &links));
         }
         failed.map_or(Ok(swept), Err)
+    }
+}
+
+/// Removes the short names that no layer has, if there are some. A store that is only to be read
+/// has no locks, and none are needed to look.
+fn sweep_links(home: &Dir, links: &Dir) -> Result<usize> {
+    if link::leftovers(home, links)?.is_empty() {
+        return Ok(0);
+    }
+    match try_lock_links(home)? {
+        Some(_locked) => link::sweep(home, links),
+        // Who is about to make some will look after them.
+        None => Ok(0),
     }
 }

@@ -161,9 +161,17 @@ pub(crate) fn all_of(links: &Dir, id: &LayerId) -> Result<Vec<String>> {
 /// Removes the short names that no layer has, and returns how many there were. The caller keeps
 /// everybody from making some.
 pub(crate) fn sweep(home: &Dir, links: &Dir) -> Result<usize> {
-    let swept = || format!("cannot sweep {}", links.path().display());
-    let mut count = 0;
-    for name in links.sorted_names().attempted(swept)? {
+    let leftovers = leftovers(home, links)?;
+    for name in &leftovers {
+        remove(links, name).attempted(|| cannot_sweep(links))?;
+    }
+    Ok(leftovers.len())
+}
+
+/// Lists the short names that no layer has, or that a layer has not yet.
+pub(crate) fn leftovers(home: &Dir, links: &Dir) -> Result<Vec<String>> {
+    let mut leftovers = Vec::new();
+    for name in links.sorted_names().attempted(|| cannot_sweep(links))? {
         // Whatever has another name was not put there by a driver.
         let Some(name) = name.to_str().filter(|name| is_valid(name)) else {
             continue;
@@ -177,9 +185,12 @@ pub(crate) fn sweep(home: &Dir, links: &Dir) -> Result<usize> {
             of(&layer.dir, &id).map_or(true, |own| own.as_deref() == Some(name))
         });
         if !has_name {
-            remove(links, name).attempted(swept)?;
-            count += 1;
+            leftovers.push(name.to_owned());
         }
     }
-    Ok(count)
+    Ok(leftovers)
+}
+
+fn cannot_sweep(links: &Dir) -> String {
+    format!("cannot sweep {}", links.path().display())
 }

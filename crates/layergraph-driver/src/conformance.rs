@@ -35,11 +35,17 @@
 //!
 //! [`files`] and [`assert_swept`] look at a store, for tests that a driver has beside the laws.
 //!
+//! [`AnewDriver`] makes any driver one that is opened anew for each call, so that the laws are kept
+//! by what is on disk alone.
+//!
 //! [`ModelDriver`] is for those who build on drivers. It hands out as little as the trait promises,
 //! refuses what the trait does not allow, fails when it is told to, and remembers what it was
 //! asked.
 
 // What a law does where it is broken is said once, in `laws`.
+mod anew;
+#[allow(clippy::missing_panics_doc)]
+mod contents;
 #[allow(clippy::missing_panics_doc)]
 mod graphtest;
 #[allow(clippy::missing_panics_doc)]
@@ -58,6 +64,7 @@ use std::error::Error;
 use std::io::{self, Write};
 
 pub use self::Verdict::{Kept, Skipped};
+pub use self::anew::AnewDriver;
 pub use self::lab::{assert_swept, files};
 pub use self::model::{Call, CallKind, ModelDriver};
 
@@ -72,6 +79,7 @@ pub use self::model::{Call, CallKind, ModelDriver};
 ///
 /// A law panics if the driver does not keep it.
 pub mod laws {
+    pub use super::contents::*;
     pub use super::graphtest::*;
     pub use super::isolation::*;
     pub use super::lifecycle::*;
@@ -145,6 +153,9 @@ macro_rules! driver_conformance {
                 deep_layer_read
                 diff_apply
                 changes
+                five_hundred_layers_are_read
+                a_bottom_layer_has_the_size_of_its_changes
+                change_lists_are_exact
                 a_dropped_staging_leaves_nothing
                 a_taken_id_is_refused_and_harms_nothing
                 a_missing_parent_is_refused_and_leaves_nothing
@@ -213,6 +224,7 @@ mod tests {
     #[test]
     fn the_macro_makes_a_test_of_each_law() {
         let sources = [
+            include_str!("conformance/contents.rs"),
             include_str!("conformance/graphtest.rs"),
             include_str!("conformance/isolation.rs"),
             include_str!("conformance/lifecycle.rs"),
@@ -233,6 +245,6 @@ mod tests {
             assert!(listed.contains(&law), "{law} is not in the macro");
             count += 1;
         }
-        assert_eq!(count, 28);
+        assert_eq!(count, 31);
     }
 }

@@ -13,9 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use layergraph_core::{DeleteOptions, Graph, GraphError, GraphErrorKind};
+use layergraph_driver::{DriverErrorKind, LayerId};
 use layergraph_tests::{Partner, partner_home, ready_until_told, say, this_test};
 
-use crate::support::{Result, Store, forced, id, image, open};
+use crate::support::{Result, Store, files_of, forced, id, image, open};
 use crate::worker::{ALL, Done, LAYERED, Worker, names, written};
 
 /// Checks that each node is whole, and returns the tokens.
@@ -27,11 +28,8 @@ fn check_nodes(store: &Store, graph: &Graph) -> BTreeMap<u8, String> {
         let number = node.id().as_bytes()[31];
         let token = node.image().comment.clone();
         let mut tree: BTreeMap<u8, Vec<(String, String)>> = BTreeMap::new();
-        for entry in fs::read_dir(store.tree(&node.id())).expect("a node has a tree") {
-            let entry = entry.expect("a readable directory");
-            let name = entry.file_name().into_string().expect("a name of ours");
+        for (name, text) in files_of(graph, &node.id()) {
             let layer = name[1..2].parse().expect("a name of ours");
-            let text = fs::read_to_string(entry.path()).expect("a file of ours");
             tree.entry(layer).or_default().push((name, text));
         }
         // The files of each layer in it are those of one registration, and none is missing.
@@ -101,14 +99,21 @@ fn check_end(store: &Store, done: &[Done]) {
     check_trees(store, &tokens);
 }
 
-/// Checks that there is a tree for each node, and no other.
+/// Checks that there is a tree for each node, and no other but those that are needed.
 fn check_trees(store: &Store, tokens: &BTreeMap<u8, String>) {
-    let trees = layergraph_tests::names(&store.path("vfs/dir")).expect("the driver's directory");
-    let trees = BTreeSet::from_iter(trees);
+    let graph = store.open();
+    let trees = graph.driver().list().expect("it can be listed");
     let expected: BTreeSet<String> = tokens
         .keys()
         .map(|number| id(*number).to_string())
         .collect();
+    let is_needed = |tree: &LayerId| {
+        let unused = graph.driver().check_unused(tree);
+        unused.is_err_and(|error| error.kind() == DriverErrorKind::InUse)
+    };
+    let counts = |tree: &&LayerId| expected.contains(tree.as_str()) || !is_needed(tree);
+    let trees = trees.iter().filter(counts).map(ToString::to_string);
+    let trees: BTreeSet<String> = trees.collect();
     assert_eq!(trees, expected);
 }
 
@@ -238,6 +243,8 @@ fn p1_processes_that_are_killed_leave_no_damage_and_nobody_waiting() -> Result {
         if graph.exists(&whole)? {
             graph.delete(&whole, forced())?;
         }
+    }
+    for number in 0..ALL {
         let mut described = image(&id(number), None);
         "999-99999999".clone_into(&mut described.comment);
         let tar = written(number, &described.comment);

@@ -12,8 +12,8 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::hooked::{COMMITTED, Hooked, once_at};
 use crate::support::{
-    Result, Store, chain, forced, id, image, kind, listing_of, open, open_with, register,
-    register_all, try_open, vfs,
+    Result, Store, chain, forced, id, image, kind, listing_of, open, open_driver, open_with,
+    register, register_all, try_open,
 };
 
 #[test]
@@ -99,7 +99,7 @@ fn trees_without_node_and_nodes_without_tree_are_replaced_by_a_register() -> Res
     };
     // A crash after the tree was committed.
     fs::remove_dir_all(store.node(&id(1)))?;
-    fs::write(store.tree(&id(1)).join("stale"), "x")?;
+    fs::write(store.files(&id(1)).join("stale"), "x")?;
     registers_anew(&graph)?;
     // Another driver made the node, or a crash came before the node was.
     fs::remove_dir_all(store.tree(&id(1)))?;
@@ -122,7 +122,10 @@ fn what_stale_metadata_says_is_never_taken_for_the_new_node() -> Result {
     let root = store.root().to_owned();
     let look = once_at(COMMITTED, move || {
         let graph = open(&root);
-        assert_eq!(names(&root.join("vfs/dir")).expect("it is there").len(), 1);
+        assert_eq!(
+            open_driver(&root).list().expect("it can be listed").len(),
+            1
+        );
         let found = graph.map().expect("it can be listed");
         assert!(
             found.by_id.is_empty() && found.broken.is_empty(),
@@ -199,7 +202,7 @@ fn a_staging_directory_that_is_none_is_damage_and_keeps_nobody_from_reading() ->
         fs::create_dir(store.path("graph/_tmp/.layergraph-0123456789abcdef"))?;
         replace(&store.path("graph/_tmp"), &aside, by)?;
         let before = store.contents();
-        let graph = try_open(store.root(), vfs(store.root()))?;
+        let graph = try_open(store.root(), open_driver(store.root()))?;
         let mut told = vec![
             graph.sweep().expect_err(by),
             graph.register(&image(&id(3), None), None).expect_err(by),
@@ -235,7 +238,7 @@ fn a_graph_that_is_no_directory_is_damage() -> Result {
             &store.root().with_extension("aside"),
             by,
         )?;
-        let opened = try_open(store.root(), vfs(store.root()));
+        let opened = try_open(store.root(), open_driver(store.root()));
         assert_eq!(kind(opened), GraphErrorKind::Damaged, "{by}");
     }
     Ok(())

@@ -7,9 +7,10 @@ use layergraph_core::{DeleteOptions, DeletedAll, Graph, GraphErrorKind};
 use layergraph_image::NodeId;
 
 use crate::hooked::{Failing, Hooked, once_at_nth};
+use crate::kept;
 use crate::support::{
-    Result, Store, forced, id, kind, listing_of, open_with, other_id, register, register_all,
-    register_apart,
+    Result, Store, forced, id, image, kind, layer_id, listing_of, open_with, other_id, register,
+    register_all, register_apart,
 };
 
 #[test]
@@ -32,10 +33,14 @@ fn what_others_build_on_is_deleted_only_by_force_and_leaves_them_readable() -> R
     refused(&graph);
     fs::write(store.node(&id(2)).join("layersize"), "64")?;
     store.set_parent(&id(2), &parent[..63])?;
-    graph
-        .delete(&parent, DeleteOptions::default())
-        .expect("the prefix says no more whose it is");
-    register(&graph, &id(1), None)?;
+    let deleted = graph.delete(&parent, DeleteOptions::default());
+    if kept::INDEPENDENT {
+        // The driver knows, whatever the nodes say.
+        assert_eq!(kind(deleted), GraphErrorKind::InUse);
+    } else {
+        deleted.expect("the prefix says no more whose it is");
+        register(&graph, &id(1), None)?;
+    }
     graph.delete(&child, DeleteOptions::default())?;
     register(&graph, &other_id(7), Some(&id(1)))?;
     store.set_parent(&other_id(7), &parent[..12])?;
@@ -59,8 +64,51 @@ fn what_others_build_on_is_deleted_only_by_force_and_leaves_them_readable() -> R
         graph.changes(&orphan).unwrap_err().kind(),
         GraphErrorKind::NotFound
     );
+    if kept::INDEPENDENT {
+        // The old tree is the one that the orphan needs. It goes with the orphan.
+        let refused = graph.register(&image(&id(1), None), None);
+        assert_eq!(kind(refused), GraphErrorKind::InUse);
+        assert!(store.tree(&id(1)).exists());
+        graph.delete(&child, DeleteOptions::default())?;
+        assert!(store.contents().is_empty());
+        return Ok(());
+    }
     register(&graph, &id(1), None)?;
     assert_eq!(graph.changes(&orphan)?.len(), 1);
+    Ok(())
+}
+
+#[test]
+fn trees_that_outlive_their_nodes_go_when_nothing_needs_them_any_more() -> Result {
+    // The last one may go by this graph, or with what a process that was killed has left.
+    for is_swept in [false, true] {
+        let store = Store::in_memory()?;
+        let graph = store.open();
+        register_all(&graph, FOREST)?;
+        for number in [2, 1, 4] {
+            let deleted = graph.delete(&id(number).to_string(), forced())?;
+            assert!(deleted.leftover.is_none(), "{deleted:?}");
+            assert_eq!(store.tree(&id(number)).exists(), kept::INDEPENDENT);
+        }
+        let trees = [3, 5].map(|number| listing_of(&graph, &id(number)));
+        assert_eq!(store.open().sweep()?, 0);
+        assert_eq!([3, 5].map(|number| listing_of(&graph, &id(number))), trees);
+        if is_swept {
+            for number in [3, 5] {
+                graph.driver().remove(&layer_id(&id(number)))?;
+                fs::remove_dir_all(store.node(&id(number)))?;
+            }
+            store.open();
+        } else {
+            // 2 goes with 3, and 1 with the last of 3 and 5.
+            gone(&graph, &[3], DeleteOptions::default())?;
+            assert!(!store.tree(&id(2)).exists());
+            assert_eq!(store.tree(&id(1)).exists(), kept::INDEPENDENT);
+            gone(&graph, &[5], DeleteOptions::default())?;
+        }
+        gone(&graph, &[6], DeleteOptions::default())?;
+        assert!(store.contents().is_empty());
+    }
     Ok(())
 }
 
@@ -341,8 +389,15 @@ fn p2_a_driver_that_fails_at_any_call_leaves_each_node_whole_or_gone() -> Result
             .deleted
             .iter()
             .filter(|deleted| deleted.leftover.is_some());
-        let told = leftovers.count() + usize::from(all.failed.is_some());
-        assert_eq!(told, usize::from(has_failed), "call {nth}: {all:?}");
+        let leftovers = leftovers.count();
+        let told = leftovers + usize::from(all.failed.is_some());
+        // A tree that is left over keeps the one below it.
+        let is_kept = kept::INDEPENDENT && leftovers == 1 && all.failed.is_some();
+        assert_eq!(
+            told,
+            usize::from(has_failed) + usize::from(is_kept),
+            "call {nth}: {all:?}"
+        );
         let mut left = names(&[1, 2, 3, 4, 5, 6]);
         left.retain(|name| !all.deleted.iter().any(|deleted| deleted.id == *name));
         let nodes = graph.map()?;

@@ -88,7 +88,7 @@ fn r54_a_tree_that_does_not_hold_what_it_did_is_damage_and_names_the_file() -> R
     let store = Store::new()?;
     let tar = layer(&["f = 1", "d/", "d/g = 22"]);
     let node = registered(&store, 1, &tar)?;
-    let file = store.tree(&node.id()).join("d/g");
+    let file = store.files(&node.id()).join("d/g");
     let check = |expected: &str| -> Result {
         let error = export(&store, &node).err().ok_or("it is damaged")?;
         assert_eq!(error.kind(), GraphErrorKind::Damaged);

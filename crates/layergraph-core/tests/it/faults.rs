@@ -8,11 +8,11 @@ use std::time::Duration;
 use layergraph_core::{DeleteOptions, Graph, GraphErrorKind, GraphOptions};
 use layergraph_digest::parse_checksum;
 use layergraph_driver::DriverOptions;
-use layergraph_driver_vfs::VfsDriver;
 use layergraph_fs::Durability;
 use layergraph_fs::faults::{Fault, FaultLog};
 use rustix::io::Errno;
 
+use crate::kept;
 use crate::support::{Contents, Result, Store, id, register, register_all};
 
 /// What the work answered: whether something is left over.
@@ -23,7 +23,7 @@ fn store() -> Result<(Store, Graph)> {
     let store = Store::in_memory()?;
     let mut options = DriverOptions::default();
     options.durability = Durability::Full;
-    let driver = VfsDriver::open_dyn(store.root(), &options)?;
+    let driver = (kept::OPEN)(store.root(), &options)?;
     let graph = Graph::open(store.root(), driver, &GraphOptions::default())?;
     register_all(&graph, &[(1, None), (2, Some(1)), (3, Some(2))])?;
     // What is made once is there.

@@ -13,7 +13,7 @@ use layergraph_driver::{
 };
 use layergraph_fs::{Dir, Durability};
 
-use crate::support::vfs;
+use crate::support::open_driver;
 
 type Hook = dyn Fn(&str) -> Result<()> + Send + Sync;
 
@@ -22,7 +22,7 @@ pub(crate) const COMMITTED: &str = "committed";
 /// What the hook is given when a tree has been removed.
 pub(crate) const REMOVED: &str = "removed";
 
-/// The vfs driver, which asks before each call, and tells what was done.
+/// The driver of the tests, which asks before each call, and tells what was done.
 #[derive(Clone)]
 pub(crate) struct Hooked {
     driver: Arc<dyn Driver>,
@@ -37,7 +37,7 @@ impl Hooked {
         hook: impl Fn(&str) -> Result<()> + Send + Sync + 'static,
     ) -> Arc<dyn Driver> {
         Arc::new(Hooked {
-            driver: vfs(root),
+            driver: open_driver(root),
             hook: Arc::new(hook),
         })
     }
@@ -156,6 +156,11 @@ impl Driver for Hooked {
         Ok(())
     }
 
+    fn check_unused(&self, id: &LayerId) -> Result<()> {
+        self.ask("check_unused")?;
+        self.driver.check_unused(id)
+    }
+
     fn layers(&self, id: &LayerId) -> Result<Vec<Dir>> {
         self.ask("layers")?;
         self.driver.layers(id)
@@ -189,6 +194,7 @@ impl StagedLayer for HookedLayer {
     }
 
     fn below(&self) -> Result<Option<View>> {
+        self.driver.ask("below")?;
         self.layer.below()
     }
 

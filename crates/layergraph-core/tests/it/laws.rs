@@ -10,9 +10,10 @@ use layergraph_driver::conformance::ModelDriver;
 use layergraph_image::NodeId;
 
 use crate::hooked::{Failing, Hooked, once_at};
+use crate::kept;
 use crate::support::{
     FailsAfter, Meanwhile, Result, Store, chain, forced, id, image, layer, layer_id, listing_of,
-    open_with, register, vfs,
+    open_driver, open_with, register,
 };
 
 #[test]
@@ -101,7 +102,8 @@ fn p2_a_driver_that_fails_at_any_call_leaves_the_store_as_before() -> Result {
     let store = Store::in_memory()?;
     register(&store.open(), &id(1), None)?;
     // A tree that a crash has left is in the way.
-    fs::create_dir_all(store.tree(&id(2)).join("left"))?;
+    store.plant(&id(2).to_string())?;
+    fs::create_dir(store.files(&id(2)).join("left"))?;
     let failing = Failing::default();
     let graph = open_with(store.root(), Hooked::open(store.root(), failing.hook()));
     let before = store.contents();
@@ -121,11 +123,11 @@ fn p2_a_driver_that_fails_at_any_call_leaves_the_store_as_before() -> Result {
         let mut after = store.contents();
         // The tree without a node is the one thing that may have gone already.
         let left =
-            |path: &std::path::PathBuf| path.starts_with("vfs/dir") && before.contains_key(path);
+            |path: &std::path::PathBuf| path.starts_with(kept::NAME) && before.contains_key(path);
         after.extend(before.clone().into_iter().filter(|(path, _)| left(path)));
         assert!(after == before, "call {nth}");
     }
-    assert!(!store.tree(&id(2)).join("left").exists());
+    assert!(!store.files(&id(2)).join("left").exists());
 
     let before = store.contents();
     for nth in 1.. {
@@ -171,7 +173,7 @@ fn records_of_directories_have_their_limit_and_what_the_decoder_does_not_need() 
         let store = Store::in_memory()?;
         let mut options = GraphOptions::default();
         options.limits.directory_bytes = bytes;
-        let graph = Graph::open(store.root(), vfs(store.root()), &options)?;
+        let graph = Graph::open(store.root(), open_driver(store.root()), &options)?;
         let node = graph.register(&image(&id(1), None), Some(&mut &tar[..]))?;
         assert_eq!(node.size(), 1, "{bytes}");
     }
@@ -324,7 +326,7 @@ fn the_directory_of_half_made_nodes_is_never_a_node() -> Result {
     let store = Store::in_memory()?;
     register(&store.open(), &id(1), None)?;
     // A driver may have a layer of any name.
-    fs::create_dir(store.path("vfs/dir/_tmp"))?;
+    store.plant("_tmp")?;
     let graph = store.open();
     assert!(!graph.exists("_")?);
     assert!(graph.map()?.broken.is_empty());

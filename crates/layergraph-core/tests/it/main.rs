@@ -6,6 +6,7 @@ mod deletion;
 mod exact;
 mod faults;
 mod hooked;
+mod kept;
 mod laws;
 mod model;
 mod mounting;

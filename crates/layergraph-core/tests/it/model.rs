@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::Deref;
 
 use layergraph_core::{DeleteOptions, Graph, GraphErrorKind};
 use layergraph_digest::parse_checksum;
@@ -9,7 +10,8 @@ use layergraph_image::NodeId;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::support::{Store, forced, image, layer};
+use crate::kept;
+use crate::support::{Store, files_of, forced, image, layer};
 
 /// Ids that share a few digits, many, or none.
 const IDS: [[u8; 32]; 6] = {
@@ -53,7 +55,44 @@ struct Node {
     has_digest: bool,
 }
 
-type Model = BTreeMap<usize, Node>;
+/// What is to be in the store.
+#[derive(Debug, Default)]
+struct Model {
+    nodes: BTreeMap<usize, Node>,
+    /// The trees that outlived their nodes because others need them, each with what is below it.
+    trees: BTreeMap<usize, Option<usize>>,
+}
+
+impl Deref for Model {
+    type Target = BTreeMap<usize, Node>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.nodes
+    }
+}
+
+impl Model {
+    /// Tells whether the tree of `number` is one on which others are built.
+    fn is_needed(&self, number: usize) -> bool {
+        let nodes = self.nodes.values().map(|node| node.parent);
+        let mut all = nodes.chain(self.trees.values().copied());
+        kept::INDEPENDENT && all.any(|parent| parent == Some(number))
+    }
+
+    fn remove(&mut self, number: usize) {
+        let node = self.nodes.remove(&number).expect("it was there");
+        if self.is_needed(number) {
+            self.trees.insert(number, node.parent);
+        }
+        let free = |model: &Model| {
+            let mut trees = model.trees.keys().copied();
+            trees.find(|tree| !model.is_needed(*tree))
+        };
+        while let Some(tree) = free(self) {
+            self.trees.remove(&tree);
+        }
+    }
+}
 
 fn operation() -> impl Strategy<Value = Operation> {
     let number = || 0..IDS.len();
@@ -172,6 +211,9 @@ fn perform(store: &Store, graph: &Graph, model: &mut Model, operation: &Operatio
                 Err(GraphErrorKind::NotFound)
             } else if parent.is_some_and(|parent| leads_to(model, parent, *number)) {
                 Err(GraphErrorKind::Circle)
+            } else if model.is_needed(*number) {
+                // Its old tree stays as long as that.
+                Err(GraphErrorKind::InUse)
             } else {
                 Ok(())
             };
@@ -179,7 +221,7 @@ fn perform(store: &Store, graph: &Graph, model: &mut Model, operation: &Operatio
             if expected.is_ok() {
                 let (tree, size) = applied(below, entries.as_deref().unwrap_or_default());
                 let (parent, has_digest) = (*parent, false);
-                model.insert(
+                model.nodes.insert(
                     *number,
                     Node {
                         parent,
@@ -194,6 +236,7 @@ fn perform(store: &Store, graph: &Graph, model: &mut Model, operation: &Operatio
             let prefix = &id(*number).to_string()[..*digits];
             let found = find(model, prefix);
             let expected = match found {
+                Ok(number) if !force && model.is_needed(number) => Err(GraphErrorKind::InUse),
                 Ok(number) if !force && !children(model, number).is_empty() => {
                     Err(GraphErrorKind::InUse)
                 }
@@ -208,7 +251,7 @@ fn perform(store: &Store, graph: &Graph, model: &mut Model, operation: &Operatio
                 .map_err(|error| error.kind());
             assert_eq!(deleted, expected.map(|number| id(number).to_string()));
             if let Ok(number) = expected {
-                model.remove(&number);
+                model.remove(number);
             }
         }
         Operation::DeleteAll(names, force) => delete_all(graph, model, names, *force),
@@ -224,7 +267,7 @@ fn perform(store: &Store, graph: &Graph, model: &mut Model, operation: &Operatio
             let digest = parse_checksum("sha256:ab").expect("a checksum");
             let set = graph.set_digest(&id(*number), &digest);
             assert_eq!(set.is_ok(), model.contains_key(number));
-            if let Some(node) = model.get_mut(number) {
+            if let Some(node) = model.nodes.get_mut(number) {
                 node.has_digest = true;
             }
         }
@@ -239,7 +282,8 @@ fn perform(store: &Store, graph: &Graph, model: &mut Model, operation: &Operatio
                     fs::read(file).expect("it was written"),
                     size.to_string().into_bytes()
                 );
-                model.get_mut(number).expect("it was just there").size = size;
+                let node = model.nodes.get_mut(number);
+                node.expect("it was just there").size = size;
             }
         }
         Operation::Reopen => {}
@@ -278,7 +322,12 @@ fn delete_all(graph: &Graph, model: &mut Model, names: &[(usize, usize)], force:
         return;
     };
     let all = deleted.expect("they may go");
-    assert!(all.failed.is_none(), "{all:?}");
+    if let Some(failed) = &all.failed {
+        // What others need is not always a node's any more.
+        assert!(!force && !model.trees.is_empty(), "{all:?}");
+        assert_eq!(failed.kind(), GraphErrorKind::InUse, "{all:?}");
+    }
+    let is_whole = all.failed.is_none();
     let mut order = Vec::new();
     for deleted in all.deleted {
         assert!(deleted.leftover.is_none(), "{deleted:?}");
@@ -287,15 +336,18 @@ fn delete_all(graph: &Graph, model: &mut Model, names: &[(usize, usize)], force:
             .find(|number| id(**number).to_string() == deleted.id);
         order.push(*number.expect("it was named"));
     }
-    assert!(
-        order.iter().copied().collect::<BTreeSet<_>>() == numbers && order.len() == numbers.len()
+    assert!(order.len() == numbers.len() || !is_whole);
+    assert_eq!(
+        order.iter().collect::<BTreeSet<_>>().len(),
+        order.len(),
+        "each goes once"
     );
     for number in order {
         // Of those that were named, nobody builds on it any more.
         let child = children(model, number);
         let is_left = |child: &NodeId| numbers.iter().any(|number| id(*number) == *child);
         assert!(!child.iter().any(is_left), "{number} went before its child");
-        model.remove(&number);
+        model.remove(number);
     }
 }
 
@@ -318,18 +370,13 @@ fn check(store: &Store, graph: &Graph, model: &Model) {
             .eq(ids.iter().filter(|id| !by_parent.contains_key(id)))
     );
 
-    for (&number, expected) in model {
+    for (&number, expected) in &model.nodes {
         let node = &nodes.by_id[&id(number)];
         assert_eq!(node.size(), expected.size);
         let parent = expected.parent.map(|parent| id(parent).to_string());
         assert_eq!(node.parent(), parent.as_deref());
         assert_eq!(graph.digest(&node.id()).is_ok(), expected.has_digest);
-        let mut tree = BTreeMap::new();
-        for entry in fs::read_dir(store.tree(&node.id())).expect("a node has a tree") {
-            let entry = entry.expect("a readable directory");
-            let name = entry.file_name().into_string().expect("a name of ours");
-            tree.insert(name, fs::read_to_string(entry.path()).expect("a file"));
-        }
+        let tree = files_of(graph, &node.id());
         let expected_tree = expected.tree.iter();
         assert!(
             tree.iter()
@@ -344,6 +391,8 @@ fn check(store: &Store, graph: &Graph, model: &Model) {
         assert_eq!(listed, changes(model, expected).map(|(lines, _)| lines));
     }
     assert!(store.unfinished().is_empty());
+    let trees = graph.driver().list().expect("it can be listed");
+    assert_eq!(trees.len(), model.len() + model.trees.len());
 }
 
 proptest! {
@@ -355,7 +404,7 @@ proptest! {
     ) {
         let store = Store::in_memory()?;
         let mut graphs = [store.open(), store.open()];
-        let mut model = Model::new();
+        let mut model = Model::default();
         for (operation, number) in &operations {
             if let Operation::Reopen = operation {
                 graphs[*number] = store.open();

@@ -8,12 +8,13 @@ use layergraph_digest::{Algorithm, Digest};
 use layergraph_image::v1::Image;
 use layergraph_tar::{Kind, NewMember, Writer};
 
-use crate::reference::{check_ids, data, json, number, texts};
+use crate::reference::{check_ids, data, expected, json, number, of_driver, texts};
 use crate::support::{Store, forced, id, image, listing_of};
 
 /// The listing of the original's tree, with what our rules make of the same layers.
 fn listing_by_rule(name: &str) -> String {
-    let read = |name: &str| fs::read_to_string(data(&format!("vfs/{name}.listing"))).unwrap();
+    let read =
+        |name: &str| fs::read_to_string(data(&of_driver(&format!("{name}.listing")))).unwrap();
     let is_of = |line: &str, path: &str| line.split('\t').next() == Some(path);
     let base = read("base");
     let of_base = |path: &str| {
@@ -81,7 +82,7 @@ pub(crate) fn register(graph: &Graph, name: &str) -> Node {
 #[test]
 fn what_the_original_registered_gives_the_same_sizes_files_and_trees() {
     layergraph_tests::require!(root);
-    let (store, expected) = (Store::new().unwrap(), json("vfs/expected.json"));
+    let (store, expected) = (Store::new().unwrap(), expected());
     let graph = store.open();
     for name in texts(&expected["order"]) {
         let node = register(&graph, name);

@@ -7,6 +7,7 @@ use layergraph_driver::MountOptions;
 use layergraph_image::NodeId;
 use layergraph_image::v1::Image;
 
+use crate::kept;
 use crate::support::{FailsAfter, Result, Store, image, layer};
 
 /// Eight files, two of them in directories of their own, as the original's tests had.
@@ -55,6 +56,7 @@ fn init() -> Result {
 
 #[test]
 fn mount() -> Result {
+    layergraph_tests::require!(that(kept::CAN_MOUNT)());
     let store = Store::new()?;
     let graph = store.open();
     let id = create(&graph, "Testing")?;

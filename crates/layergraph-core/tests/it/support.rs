@@ -9,40 +9,36 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use layergraph_archive::listing;
+use layergraph_archive::{Entry, listing};
 use layergraph_core::{DeleteOptions, Graph, GraphErrorKind, GraphOptions};
 use layergraph_driver::{Driver, DriverOptions, LayerId};
-use layergraph_driver_vfs::VfsDriver;
 use layergraph_fs::Durability;
 use layergraph_image::NodeId;
 use layergraph_image::v1::Image;
 use layergraph_tar::{Kind, NewMember, Writer};
-use tempfile::TempDir;
+use layergraph_tests::Scratch;
+
+use crate::kept;
 
 pub(crate) type Result<T = (), E = Box<dyn Error>> = std::result::Result<T, E>;
 
 /// The root of a store, in a temporary directory.
 pub(crate) struct Store {
-    _directory: TempDir,
+    _directory: Scratch,
     root: PathBuf,
 }
 
 impl Store {
     pub(crate) fn new() -> io::Result<Store> {
-        Store::of(tempfile::tempdir()?)
+        Store::of(Scratch::new()?)
     }
 
     /// In memory, where nothing waits for a disk.
     pub(crate) fn in_memory() -> io::Result<Store> {
-        let memory = Path::new("/dev/shm");
-        if memory.is_dir() {
-            Store::of(TempDir::new_in(memory)?)
-        } else {
-            Store::new()
-        }
+        Store::of(Scratch::in_memory()?)
     }
 
-    fn of(directory: TempDir) -> io::Result<Store> {
+    fn of(directory: Scratch) -> io::Result<Store> {
         let root = directory.path().join("store");
         fs::create_dir(&root)?;
         Ok(Store {
@@ -80,9 +76,20 @@ impl Store {
         Ok(())
     }
 
-    /// The tree of a node.
+    /// Everything that the driver has of a node.
     pub(crate) fn tree(&self, id: &NodeId) -> PathBuf {
-        self.root.join("vfs/dir").join(id.to_string())
+        kept::layer(&self.root, &id.to_string())
+    }
+
+    /// The files of a node's layer.
+    pub(crate) fn files(&self, id: &NodeId) -> PathBuf {
+        kept::files(&self.root, &id.to_string())
+    }
+
+    /// Makes an empty layer that is no node, as that of a container.
+    pub(crate) fn plant(&self, id: &str) -> Result {
+        let staged = open_driver(&self.root).stage(None)?;
+        Ok(staged.commit(&id.parse()?, None)?)
     }
 
     /// Everything in the store that is not there in an empty one already.
@@ -93,24 +100,38 @@ impl Store {
     /// What is being made or removed, or was left so.
     pub(crate) fn unfinished(&self) -> Vec<PathBuf> {
         let mut left = Vec::new();
-        for place in ["graph/_tmp", "vfs/.staging", "vfs/.trash"] {
-            let Ok(entries) = fs::read_dir(self.path(place)) else {
+        let driver = self.path(kept::NAME);
+        for place in [
+            self.path("graph/_tmp"),
+            driver.join(".staging"),
+            driver.join(".trash"),
+        ] {
+            let Ok(entries) = fs::read_dir(place) else {
                 continue;
             };
             left.extend(entries.map(|entry| entry.expect("a readable directory").path()));
         }
+        // Of a tree that others need, a note that it is to go is no unfinished work.
+        left.retain(|path| !needed(path));
         left
     }
 }
 
-pub(crate) fn vfs(root: &Path) -> Arc<dyn Driver> {
+/// Tells whether something in the staging directory is the note of a tree that others need.
+fn needed(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_encoded_bytes().starts_with(b"needed-")
+}
+
+/// Opens the driver that the tests run with.
+pub(crate) fn open_driver(root: &Path) -> Arc<dyn Driver> {
     let mut options = DriverOptions::default();
     options.durability = Durability::None;
-    VfsDriver::open_dyn(root, &options).expect("a relative path is no matter")
+    (kept::OPEN)(root, &options).expect("it works in temporary directories")
 }
 
 pub(crate) fn open(root: &Path) -> Graph {
-    open_with(root, vfs(root))
+    open_with(root, open_driver(root))
 }
 
 /// Opens a store in which something may be left that cannot be swept.
@@ -218,7 +239,7 @@ pub(crate) fn layer(lines: &[&str]) -> Vec<u8> {
 }
 
 /// Who runs the tests: what is made by them belongs to these.
-fn me() -> (u32, u32) {
+pub(crate) fn me() -> (u32, u32) {
     let metadata = fs::metadata("/proc/self").expect("it is this process");
     (metadata.uid(), metadata.gid())
 }
@@ -261,6 +282,21 @@ pub(crate) fn listing_of(graph: &Graph, id: &NodeId) -> String {
     String::from_utf8(text).expect("a listing is ASCII")
 }
 
+/// The files in the root of a node's tree, with their contents.
+pub(crate) fn files_of(graph: &Graph, id: &NodeId) -> BTreeMap<String, String> {
+    let view = graph.view(id).expect("the node has a tree");
+    let root = view.root().expect("a readable directory");
+    let read = |entry: &Entry| {
+        let mut text = String::new();
+        let mut file = root.open_file(entry).expect("a file");
+        file.read_to_string(&mut text).expect("text");
+        let name = entry.name().to_os_string().into_string();
+        (name.expect("a name of ours"), text)
+    };
+    let entries = root.entries().expect("a readable directory");
+    entries.iter().map(read).collect()
+}
+
 /// An error with its causes, in one line.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -276,19 +312,13 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 pub(crate) type Contents = BTreeMap<PathBuf, (char, u32, Vec<u8>)>;
 
 /// What a store has as soon as anything was done in it.
-const FURNITURE: &[&str] = &[
-    "graph",
-    "graph/_tmp",
-    "lock",
-    "vfs",
-    "vfs/.staging",
-    "vfs/.trash",
-    "vfs/dir",
-];
+const FURNITURE: &[&str] = &["graph", "graph/_tmp", "lock"];
 
 fn contents(root: &Path) -> Contents {
     let mut contents = everything(root);
-    contents.retain(|path, _| !FURNITURE.iter().any(|name| path == Path::new(name)));
+    let furniture = FURNITURE.iter().chain(kept::FURNITURE);
+    contents.retain(|path, _| !furniture.clone().any(|name| path == Path::new(name)));
+    kept::settle(root, &mut contents);
     contents
 }
 

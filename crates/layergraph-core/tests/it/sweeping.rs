@@ -9,9 +9,10 @@ use layergraph_tests::{Partner, partner_home, ready_until_told, this_test};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::hooked::{COMMITTED, Hooked, REMOVED, once_at};
+use crate::kept;
 use crate::support::{
-    Contents, Meanwhile, Result, Store, id, image, kind, layer, listing_of, open, open_with,
-    register, register_all, try_open, vfs,
+    Contents, Meanwhile, Result, Store, id, image, kind, layer, listing_of, open, open_driver,
+    open_with, register, register_all, try_open,
 };
 
 /// A name as that of a directory in which something is being made.
@@ -249,7 +250,7 @@ fn g5_trees_without_node_that_were_not_made_here_stay_and_what_the_original_left
     register(&store.open(), &id(1), None)?;
     // The original's containers have such ids, and so has what it left half made.
     for tree in [id(2).to_string(), id(3).to_string(), "web-init".to_owned()] {
-        fs::create_dir(store.path("vfs/dir").join(tree))?;
+        store.plant(&tree)?;
     }
     let half = store.path("graph/_tmp").join(id(2).to_string());
     fs::create_dir(&half)?;
@@ -272,7 +273,7 @@ fn a_leftover_that_cannot_say_whose_it_is_goes_alone() -> Result {
     ] {
         let store = Store::in_memory()?;
         register(&store.open(), &id(1), None)?;
-        fs::create_dir(store.path("vfs/dir").join(id(2).to_string()))?;
+        store.plant(&id(2).to_string())?;
         let before = store.contents();
         let left = store.path(LEFT);
         fs::create_dir(&left)?;
@@ -301,7 +302,7 @@ fn a_tree_of_which_somebody_alive_tells_stays() -> Result {
     let left = store.path(LEFT);
     fs::create_dir(&left)?;
     fs::write(left.join("json"), image(&id(2), None).encode())?;
-    fs::create_dir(store.path("vfs/dir").join(id(2).to_string()))?;
+    store.plant(&id(2).to_string())?;
     let alive = fs::File::open(&left)?;
     flock(&alive, FlockOperation::LockExclusive)?;
     assert_eq!(store.open().sweep()?, 0);
@@ -332,11 +333,13 @@ fn a_sweep_that_fails_in_one_place_goes_on_in_the_others_and_is_told() -> Result
     assert_eq!(kind(graph.sweep()), GraphErrorKind::Failed);
 
     // And the other way round: it is the graph's own part that cannot be swept.
-    let left = store.path("vfs/.staging/.layergraph-0123456789abcdef");
+    let left = store
+        .path(kept::NAME)
+        .join(".staging/.layergraph-0123456789abcdef");
     fs::create_dir_all(left.join("tree"))?;
     fs::remove_dir(store.path("graph/_tmp"))?;
     fs::write(store.path("graph/_tmp"), "")?;
-    let graph = try_open(store.root(), vfs(store.root()))?;
+    let graph = try_open(store.root(), open_driver(store.root()))?;
     let unswept = graph.unswept().expect("what is there is no directory");
     assert_eq!(unswept.kind(), GraphErrorKind::Damaged);
     assert!(!left.exists());

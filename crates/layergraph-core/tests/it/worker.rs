@@ -7,6 +7,7 @@ use layergraph_core::{DeleteOptions, Graph, GraphErrorKind};
 use layergraph_digest::parse_checksum;
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::kept;
 use crate::support::{forced, id, image, layer};
 
 /// Ids of nodes that have a layer, and any of these as parent.
@@ -128,9 +129,11 @@ impl<'a> Worker<'a> {
                 end,
             }),
             Err(error) => {
-                use GraphErrorKind::{AlreadyExists, Circle, NotFound};
+                use GraphErrorKind::{AlreadyExists, Circle, InUse, NotFound};
                 let is_expected = match error.kind() {
                     AlreadyExists => true,
+                    // Orphans may need the tree that it had.
+                    InUse => kept::INDEPENDENT,
                     Circle | NotFound => parent.is_some(),
                     _ => false,
                 };

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use layergraph_digest::parse_checksum;
 use layergraph_image::NodeId;
 
-use crate::reference::{json, text, texts, unpacked};
+use crate::reference::{expected, text, texts, unpacked};
 use crate::reference_anew::register;
 use crate::support::{Contents, Store, everything, forced};
 
@@ -30,7 +30,7 @@ fn outline(store: &Store, containers: &[&str]) -> Contents {
 fn what_we_write_is_what_the_original_wrote() {
     layergraph_tests::require!(root);
     layergraph_tests::require!(program "tar");
-    let (theirs, expected) = (unpacked("vfs/root.tar.gz"), json("vfs/expected.json"));
+    let (theirs, expected) = (unpacked("vfs/root.tar.gz"), expected());
     let store = Store::new().unwrap();
     let graph = store.open();
     for name in texts(&expected["order"]) {

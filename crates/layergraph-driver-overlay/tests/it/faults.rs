@@ -9,10 +9,10 @@ use layergraph_driver::conformance::assert_swept;
 use layergraph_driver::{Driver, DriverErrorKind, MountOptions, StagedLayer};
 use layergraph_fs::Durability;
 use layergraph_fs::faults::{Call, Fault, FaultLog};
-use layergraph_tests::{names, require};
+use layergraph_tests::{Scratch, names, require};
 use rustix::io::Errno;
 
-use crate::support::{Result, Store, apply, assert_refused, id, in_memory, layer, to_change};
+use crate::support::{Result, Store, apply, assert_refused, id, layer, to_change};
 
 type Answer = std::result::Result<(), layergraph_driver::DriverError>;
 
@@ -23,7 +23,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Result<Scene> {
-        let store = Store::at(in_memory()?, Durability::Full)?;
+        let store = Store::at(Scratch::in_memory()?, Durability::Full)?;
         store.commit("warm", None, &layer(&[])?)?;
         store.driver.remove(&id("warm"))?;
         let base = [(0o755, "d/"), (0o644, "d/f = 1")];

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use layergraph_driver::{Driver, DriverErrorKind};
 use layergraph_driver_overlay::OverlayDriver;
 use layergraph_fs::Durability;
-use layergraph_tests::names;
+use layergraph_tests::{Scratch, names};
 
 use crate::support::{Result, Store, apply, assert_refused, id, layer, options};
 
@@ -27,7 +27,7 @@ fn opening_makes_nothing() -> Result {
 #[test]
 fn a_layer_is_its_changes_a_short_name_and_those_below() -> Result {
     for durability in [Durability::None, Durability::Full] {
-        let store = Store::at(tempfile::tempdir()?, durability)?;
+        let store = Store::at(Scratch::new()?, durability)?;
         store.layer("a", None)?;
         store.layer("b", Some("a"))?;
         store.layer("c", Some("b"))?;

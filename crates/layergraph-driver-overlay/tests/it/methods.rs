@@ -8,10 +8,10 @@ use std::path::Path;
 use layergraph_driver::{Driver, DriverErrorKind, MountOptions};
 use layergraph_driver_overlay::{MountMethod, OverlayDriver, probe};
 use layergraph_fs::Durability;
-use layergraph_tests::{is_within, require, this_test};
+use layergraph_tests::{Scratch, is_within, require, this_test};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
-use crate::support::{Result, Store, assert_refused, id, in_memory, options, to_change};
+use crate::support::{Result, Store, assert_refused, id, options, to_change};
 
 /// Commits as many layers on top of each other, each with a file of its own.
 fn stack(store: &Store, depth: usize) -> Result {
@@ -37,7 +37,7 @@ fn count(path: &Path) -> Result<usize> {
 #[test]
 fn each_method_mounts_1_2_128_and_500_layers() -> Result {
     require!(overlay_mount);
-    let store = Store::at(in_memory()?, Durability::None)?;
+    let store = Store::at(Scratch::in_memory()?, Durability::None)?;
     stack(&store, 500)?;
     for method in probe(store.root())?.mount_methods {
         let driver = by(&store, method);

@@ -7,16 +7,16 @@ use layergraph_driver::{Driver, conformance::files};
 use layergraph_driver::{DriverChoice, DriverErrorKind, Registry};
 use layergraph_driver_overlay::{MountMethod, NAME, OverlayDriver, probe};
 use layergraph_fs::Durability;
-use layergraph_tests::{Volume, is_inside, is_within, require, this_test};
+use layergraph_tests::{Scratch, Volume, is_inside, is_within, require, this_test};
 use rustix::mount::{MountFlags, mount};
 
-use crate::support::{Result, Store, assert_refused, id, in_memory, options, to_change};
+use crate::support::{Result, Store, assert_refused, id, options, to_change};
 
 #[test]
 fn a_probe_finds_what_there_is_and_leaves_nothing() -> Result {
     require!(root);
     require!(overlay_mount);
-    for (directory, filesystem) in [(in_memory()?, "tmpfs"), (tempfile::tempdir()?, "")] {
+    for (directory, filesystem) in [(Scratch::in_memory()?, "tmpfs"), (Scratch::new()?, "")] {
         let found = probe(directory.path())?;
         assert!(found.overlay && found.d_type && found.trusted_xattrs);
         assert!(found.filesystem.contains(filesystem), "{found:?}");
@@ -91,7 +91,7 @@ fn content_is_shared_where_the_file_system_can() -> Result {
     let volume = Volume::new("mkfs.xfs")?;
     let found = probe(&volume.path())?;
     assert!(found.reflink && found.filesystem == "xfs", "{found:?}");
-    assert!(!probe(in_memory()?.path())?.reflink);
+    assert!(!probe(Scratch::in_memory()?.path())?.reflink);
     Ok(())
 }
 

@@ -15,16 +15,14 @@ use layergraph_driver::{
 use layergraph_driver_overlay::OverlayDriver;
 use layergraph_fs::{Dir, Durability};
 use layergraph_tar::{Kind, NewMember, Writer};
-use layergraph_tests::{ByUser, run};
-use rustix::mount::UnmountFlags;
-use tempfile::TempDir;
+use layergraph_tests::{ByUser, Scratch, mounted_below, run};
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// A driver with a store of its own. What is mounted in it goes with it.
+/// A driver with a store of its own.
 pub(crate) struct Store {
     pub(crate) driver: OverlayDriver,
-    root: TempDir,
+    root: Scratch,
 }
 
 /// The options of a store whose layers need not survive a power loss.
@@ -36,10 +34,10 @@ pub(crate) fn options(durability: Durability) -> DriverOptions {
 
 impl Store {
     pub(crate) fn new() -> Result<Store> {
-        Store::at(tempfile::tempdir()?, Durability::None)
+        Store::at(Scratch::new()?, Durability::None)
     }
 
-    pub(crate) fn at(root: TempDir, durability: Durability) -> Result<Store> {
+    pub(crate) fn at(root: Scratch, durability: Durability) -> Result<Store> {
         let driver = OverlayDriver::open(root.path(), &options(durability))?;
         Ok(Store { driver, root })
     }
@@ -86,35 +84,6 @@ impl Store {
     pub(crate) fn listing(&self, name: &str) -> Result<Vec<String>> {
         lines(&self.driver.view(&id(name))?)
     }
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        for path in self.mounted() {
-            let _ = rustix::mount::unmount(&path, UnmountFlags::DETACH);
-        }
-    }
-}
-
-/// Makes a directory in memory, where many files and syncs cost little.
-pub(crate) fn in_memory() -> io::Result<TempDir> {
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() {
-        TempDir::new_in(memory)
-    } else {
-        TempDir::new()
-    }
-}
-
-pub(crate) fn mounted_below(root: &Path) -> Vec<PathBuf> {
-    let list = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let points = list.lines().filter_map(|line| line.split(' ').nth(4));
-    let mut found: Vec<PathBuf> = points
-        .filter(|point| Path::new(point).starts_with(root))
-        .map(PathBuf::from)
-        .collect();
-    found.reverse();
-    found
 }
 
 pub(crate) fn to_change() -> MountOptions {

@@ -1,6 +1,10 @@
 //! The laws that every driver keeps.
 
-use layergraph_driver::driver_conformance;
+use std::path::Path;
+use std::sync::Arc;
+
+use layergraph_driver::conformance::AnewDriver;
+use layergraph_driver::{Driver, DriverOptions, Result, driver_conformance};
 use layergraph_driver_vfs::VfsDriver;
 
 driver_conformance!(
@@ -8,3 +12,10 @@ driver_conformance!(
     VfsDriver::open_dyn,
     skipped = layergraph_tests::skip::record
 );
+
+fn open_anew(root: &Path, options: &DriverOptions) -> Result<Arc<dyn Driver>> {
+    let anew = AnewDriver::open(VfsDriver::open_dyn, root, options)?;
+    Ok(Arc::new(anew))
+}
+
+driver_conformance!(anew, open_anew, skipped = layergraph_tests::skip::record);

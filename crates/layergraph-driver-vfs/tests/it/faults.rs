@@ -8,8 +8,8 @@ use layergraph_driver::conformance::assert_swept;
 use layergraph_driver::{Driver, DriverErrorKind, StagedLayer};
 use layergraph_fs::Durability;
 use layergraph_fs::faults::{Fault, FaultLog};
+use layergraph_tests::Scratch;
 use rustix::io::Errno;
-use tempfile::TempDir;
 
 use crate::support::{Result, Store, apply, id, layer, listing_of};
 
@@ -25,13 +25,7 @@ struct Scene {
 impl Scene {
     fn new(root_mode: u32) -> Result<Scene> {
         // In memory, where a sync costs nothing.
-        let memory = Path::new("/dev/shm");
-        let root = if memory.is_dir() {
-            TempDir::new_in(memory)?
-        } else {
-            tempfile::tempdir()?
-        };
-        let store = Store::at(root, Durability::Full)?;
+        let store = Store::at(Scratch::in_memory()?, Durability::Full)?;
         store.commit("warm", None, &layer(&[])?)?;
         store.driver.remove(&id("warm"))?;
         let base = [
@@ -238,7 +232,7 @@ fn r52_a_commit_is_durable_when_it_returns() -> Result {
     };
     assert!(synced(after, &trees), "{after:?}");
 
-    let store = Store::at(tempfile::tempdir()?, Durability::Full)?;
+    let store = Store::at(Scratch::new()?, Durability::Full)?;
     let log = FaultLog::new();
     log.during(|| store.driver.stage(None))?;
     for path in [store.root(), &store.root().join("vfs")] {

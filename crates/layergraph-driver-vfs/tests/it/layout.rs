@@ -6,7 +6,7 @@ use std::path::Path;
 use layergraph_driver::{Driver, DriverErrorKind, MountOptions};
 use layergraph_driver_vfs::VfsDriver;
 use layergraph_fs::Durability;
-use layergraph_tests::names;
+use layergraph_tests::{Scratch, names};
 
 use crate::support::{Result, Store, apply, id, layer, mode, options};
 
@@ -32,7 +32,7 @@ fn opening_makes_nothing() -> Result {
 #[test]
 fn trees_are_where_the_original_has_them() -> Result {
     for durability in [Durability::None, Durability::Full] {
-        let store = Store::at(tempfile::tempdir()?, durability)?;
+        let store = Store::at(Scratch::new()?, durability)?;
         store.commit("a", None, &some_layer()?)?;
         store.commit("b", Some("a"), &layer(&[(0o600, "g = 2")])?)?;
         let staged = store.driver.stage(Some(&id("b")))?;

@@ -14,15 +14,14 @@ use layergraph_driver::{Driver, DriverOptions, LayerId};
 use layergraph_driver_vfs::VfsDriver;
 use layergraph_fs::{Dir, Durability};
 use layergraph_tar::{Kind, NewMember, Writer};
-use layergraph_tests::{ByUser, run};
-use tempfile::TempDir;
+use layergraph_tests::{ByUser, Scratch, run};
 
 pub(crate) type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// A driver with a store of its own.
 pub(crate) struct Store {
     pub(crate) driver: VfsDriver,
-    root: TempDir,
+    root: Scratch,
 }
 
 /// The options of a store whose layers need not survive a power loss.
@@ -34,10 +33,10 @@ pub(crate) fn options(durability: Durability) -> DriverOptions {
 
 impl Store {
     pub(crate) fn new() -> Result<Store> {
-        Store::at(tempfile::tempdir()?, Durability::None)
+        Store::at(Scratch::new()?, Durability::None)
     }
 
-    pub(crate) fn at(root: TempDir, durability: Durability) -> Result<Store> {
+    pub(crate) fn at(root: Scratch, durability: Durability) -> Result<Store> {
         let driver = VfsDriver::open(root.path(), &options(durability))?;
         Ok(Store { driver, root })
     }

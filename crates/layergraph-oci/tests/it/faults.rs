@@ -13,8 +13,13 @@ use crate::support::{
     Found, Image, Result, image, images_of, packed_image, read_all, send, tree, write_layout,
 };
 
-fn write(path: &Path, image: &Image) -> Result {
-    let mut sink = Box::new(LayoutWriter::new(path, Durability::Full)?);
+/// Writes an image, with syncs where these may fail.
+fn write(path: &Path, image: &Image, fault: Fault) -> Result {
+    let durability = match fault {
+        Fault::Fail(_) => Durability::Full,
+        Fault::Crash | Fault::Tear => Durability::None,
+    };
+    let mut sink = Box::new(LayoutWriter::new(path, durability)?);
     send(image, &["y:1"], sink.as_mut())?;
     sink.finish()
 }
@@ -42,7 +47,7 @@ fn tidy(path: &Path) -> Result {
     Ok(())
 }
 
-fn check_each_call(old: Option<&Image>) -> Result {
+fn check_each_call(old: Option<&Image>, fault: Fault) -> Result {
     let new = packed_image(&["c"]);
     let mut after: Vec<Found> = old.iter().map(|old| old.found(&["x:1"])).collect();
     let before = after.clone();
@@ -50,17 +55,15 @@ fn check_each_call(old: Option<&Image>) -> Result {
     let directory = TempDir::new()?;
     let path = prepare(directory.path(), old)?;
     let log = FaultLog::new();
-    log.during(|| write(&path, &new))?;
+    log.during(|| write(&path, &new, fault))?;
     assert_eq!(found(&path)?, after);
-    for (call, fault) in (0..log.calls().len()).flat_map(|call| {
-        [Fault::Fail(Errno::IO.raw_os_error()), Fault::Crash].map(|fault| (call, fault))
-    }) {
+    for call in 0..log.calls().len() {
         let directory = TempDir::new()?;
         let path = prepare(directory.path(), old)?;
         let files = tree(directory.path())?;
         let log = FaultLog::new();
         log.inject(call, fault);
-        let result = log.during(|| write(&path, &new));
+        let result = log.during(|| write(&path, &new, fault));
         let at = format!("{fault:?} at {:?}: {result:?}", log.calls()[call]);
         tidy(&path)?;
         if result.is_ok() {
@@ -79,12 +82,24 @@ fn check_each_call(old: Option<&Image>) -> Result {
     Ok(())
 }
 
+const FAILURE: Fault = Fault::Fail(Errno::IO.raw_os_error());
+
 #[test]
 fn a_new_layout_is_there_as_a_whole_or_not_at_all_whatever_fails() -> Result {
-    check_each_call(None)
+    check_each_call(None, FAILURE)
+}
+
+#[test]
+fn a_new_layout_is_there_as_a_whole_or_not_at_all_whenever_the_process_dies() -> Result {
+    check_each_call(None, Fault::Crash)
 }
 
 #[test]
 fn a_layout_has_its_old_images_or_the_new_ones_too_whatever_fails() -> Result {
-    check_each_call(Some(&image(&["a"])))
+    check_each_call(Some(&image(&[])), FAILURE)
+}
+
+#[test]
+fn a_layout_has_its_old_images_or_the_new_ones_too_whenever_the_process_dies() -> Result {
+    check_each_call(Some(&image(&[])), Fault::Crash)
 }

@@ -110,7 +110,7 @@ fn an_image_without_layers_is_written_and_read() -> Result {
 
 #[test]
 fn several_threads_read_blobs_at_once() -> Result {
-    let texts: Vec<String> = (0..8).map(|n| n.to_string().repeat(100_000)).collect();
+    let texts: Vec<String> = (0..4).map(|n| n.to_string().repeat(50_000)).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let image = packed_image(&texts);
     for bytes in [
