@@ -1,6 +1,6 @@
 //! Images: listed, inspected, named, removed, and what nothing needs any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use layergraph::digest::{ChainId, DiffId, Digest};
 use layergraph::image::oci::{MediaType, Platform};
@@ -68,8 +68,11 @@ fn bytes(size: u64) -> String {
 
 fn listed(args: &Images, store: &Store, console: &Console) -> Result<Vec<Listed>, Why> {
     let all = store.images()?;
-    for error in &all.broken {
+    for error in &all.broken_images {
         console.warn("an image cannot be read", error);
+    }
+    for error in &all.broken_names {
+        console.warn("a name cannot be read", error);
     }
     // How many images have a layer with all below it, by manifest: names share it.
     let mut uses: BTreeMap<ChainId, usize> = BTreeMap::new();
@@ -238,26 +241,21 @@ pub(crate) fn remove(
 ) -> Result<(), Failure> {
     let attempted = || format!("remove {}", args.images.join(", "));
     with_store(store, Missing::Fail, console, attempted, |store| {
-        let found: Result<Vec<Image>, _> =
-            args.images.iter().map(|text| store.image(text)).collect();
-        let mut removed = Removed::default();
-        for (text, image) in args.images.iter().zip(found?) {
-            // A name among others is all that was meant by it.
-            let named = text.parse::<layergraph::ImageName>().ok();
-            let named = named.filter(|name| image.names.contains(name) && image.names.len() > 1);
-            if let Some(name) = named {
-                store.untag(&name)?;
-                removed.untagged.push(name.to_string());
-            } else {
-                store.remove(&image)?;
-                let lost = image.names.iter().map(ToString::to_string);
-                removed.untagged.extend(lost);
-                removed.removed.push(image.manifest);
-            }
+        let mut found = Vec::new();
+        for text in &args.images {
+            found.push((
+                text.parse::<layergraph::ImageName>().ok(),
+                store.image(text)?,
+            ));
         }
+        let removed = remove_all(store, found)?;
         // They are gone. What cannot be freed now is when somebody collects again.
-        if let Err(error) = store.collect(CollectOptions::default()) {
-            console.warn("free what nothing needs any more", &error);
+        match store.collect(CollectOptions::default()) {
+            Ok(done) if done.is_busy => {
+                console.note("others are at work: gc frees the space later");
+            }
+            Ok(_) => {}
+            Err(error) => console.warn("free what nothing needs any more", &error),
         }
         if json {
             return print_json(&removed);
@@ -272,6 +270,40 @@ pub(crate) fn remove(
             .map(|digest| format!("removed {digest}\n"));
         print_bytes(untagged.chain(gone).collect::<String>().as_bytes())
     })
+}
+
+/// Takes names away, and removes each image that was meant as a whole or by all its names.
+fn remove_all(
+    store: &Store,
+    found: Vec<(Option<layergraph::ImageName>, Image)>,
+) -> Result<Removed, Why> {
+    // By image: the names that were given, or nothing for all of it.
+    let mut wanted: BTreeMap<Digest, (Image, Option<BTreeSet<layergraph::ImageName>>)> =
+        BTreeMap::new();
+    for (name, image) in found {
+        let name = name.filter(|name| image.names.contains(name));
+        let entry = wanted.entry(image.manifest);
+        let (_, names) = entry.or_insert((image, Some(BTreeSet::new())));
+        match (name, names.as_mut()) {
+            (Some(name), Some(names)) => drop(names.insert(name)),
+            _ => *names = None,
+        }
+    }
+    let mut removed = Removed::default();
+    for (image, names) in wanted.into_values() {
+        if let Some(names) = names.filter(|names| names.len() < image.names.len()) {
+            for name in names {
+                store.untag(&name)?;
+                removed.untagged.push(name.to_string());
+            }
+        } else {
+            store.remove(&image)?;
+            let lost = image.names.iter().map(ToString::to_string);
+            removed.untagged.extend(lost);
+            removed.removed.push(image.manifest);
+        }
+    }
+    Ok(removed)
 }
 
 #[derive(Debug, Serialize)]
@@ -304,6 +336,7 @@ pub(crate) fn collect(
     with_store(store, Missing::Fail, console, attempted, |store| {
         let mut options = CollectOptions::default();
         options.dry_run = args.dry_run;
+        options.wait = true;
         let gone = gone(&store.collect(options)?);
         if json {
             return print_json(&gone);
@@ -349,7 +382,6 @@ fn gone(collected: &Collected) -> Gone {
             Reason::Image(manifest) => {
                 format!("the image {} has it", &manifest.to_string()[..7 + SHORT])
             }
-            Reason::Lease => "an import uses it".to_owned(),
             _ => "others build on it, or it is mounted".to_owned(),
         },
     });

@@ -74,10 +74,16 @@ fn real(path: &Path) -> Result<PathBuf, Why> {
     fs::canonicalize(path).map_err(|error| argument("realpath", path, error))
 }
 
-/// Returns the node whose tree is at a path, if that is one of the driver's own places: these are
-/// in the store, and named by ids.
+/// Returns the node whose tree is at a path, if that is one of the driver's own places:
+/// `overlay/<id>/merged` or `vfs/dir/<id>` in the store.
 fn id_in(path: &Path, root: &Path) -> Option<NodeId> {
     let place = path.strip_prefix(root).ok()?;
-    let mut names = place.components().map(|name| name.as_os_str().as_bytes());
-    names.find_map(|name| NodeId::parse(name).ok())
+    let names: Vec<&[u8]> = place
+        .components()
+        .map(|name| name.as_os_str().as_bytes())
+        .collect();
+    match names[..] {
+        [b"overlay", id, b"merged"] | [b"vfs", b"dir", id] => NodeId::parse(id).ok(),
+        _ => None,
+    }
 }

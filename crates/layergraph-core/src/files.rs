@@ -14,6 +14,8 @@ use crate::{GraphError, GraphErrorKind, Result};
 
 pub(crate) const JSON: &str = "json";
 pub(crate) const RECIPE: &str = "tar-data.json.gz";
+/// What whoever prepared the layer says of it; not there for a layer that was registered.
+pub(crate) const MARK: &str = "mark";
 const LAYER_SIZE: &str = "layersize";
 const CHECKSUM: &str = "checksum";
 
@@ -32,7 +34,7 @@ pub(crate) fn write(dir: &Dir, image: &Image) -> Result<()> {
         .attempted(|| format!("cannot write the JSON of image {}", image.id))
 }
 
-fn create(dir: &Dir, name: &str, bytes: &[u8]) -> layergraph_fs::Result<()> {
+pub(crate) fn create(dir: &Dir, name: &str, bytes: &[u8]) -> layergraph_fs::Result<()> {
     let mut file = dir.create_file(OsStr::new(name), MODE)?;
     // Whatever the umask is.
     file.set_mode(MODE)?;

@@ -245,6 +245,26 @@ impl Graph {
         }
     }
 
+    /// Returns what was [written down](crate::PreparedLayer::mark) of a node when it was prepared;
+    /// nothing if there is no such node, or it was registered.
+    ///
+    /// Nobody can register a node with a mark, so it tells whose node it is.
+    pub fn mark(&self, id: &NodeId) -> Result<Option<Vec<u8>>> {
+        /// More than any mark has, in bytes.
+        const MAX_MARK: u64 = 64 << 10;
+        let name = id.to_string();
+        let dir = match self.node_dir(&name) {
+            Err(error) if error.kind() == GraphErrorKind::NotFound => return Ok(None),
+            result => result?,
+        };
+        match dir.read_file(OsStr::new(files::MARK), MAX_MARK) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            result => result
+                .map(Some)
+                .attempted(|| format!("cannot read the mark of image {id}")),
+        }
+    }
+
     /// Returns the tree of a node, to be read without a mount.
     pub fn view(&self, id: &NodeId) -> Result<View> {
         self.driver

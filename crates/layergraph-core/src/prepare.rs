@@ -63,6 +63,12 @@ impl PreparedLayer {
         self.staged.durability = durability;
     }
 
+    /// Writes down what whoever prepared the layer says of it; see [`Graph::mark`].
+    pub fn mark(&self, mark: &[u8]) -> Result<()> {
+        let written = files::create(self.staged.staging.dir(), files::MARK, mark);
+        written.attempted(|| "cannot mark a layer".to_owned())
+    }
+
     /// Returns the directory that the tree is in as long as it is no node's.
     pub fn dir(&self) -> &Dir {
         self.staged.tree.dir()
@@ -140,8 +146,13 @@ impl Graph {
             applied,
         } = prepared;
         let parent = self.parent_layer(&LayerId::from(id), &image.parent)?;
-        if let Some(parent) = parent.filter(|_| is_later) {
-            self.settle(&LayerId::from(id), &mut staged, parent, &applied)?;
+        if is_later {
+            if let Some(parent) = parent {
+                self.settle(&LayerId::from(id), &mut staged, parent, &applied)?;
+            }
+        } else if staged.base.as_ref().map(|base| &base.layer) != parent.as_ref() {
+            let text = format!("image {id} names another parent than its layer was prepared on");
+            return Err(GraphError::new(GraphErrorKind::NotSupported, text));
         }
         self.land_staged(id, image, staged)
     }

@@ -21,7 +21,7 @@ pub(crate) const GRAPH: &str = "graph";
 /// The file that says how a store was made, in its root; see docs/on-disk-format.md.
 const FORMAT: &str = "layergraph.json";
 /// What is kept of images, over the graph.
-const OF_IMAGES: [&str; 6] = ["blobs", "chains", "images", "known", "leases", "names"];
+const OF_IMAGES: [&str; 4] = ["blobs", "chains", "images", "names"];
 /// Where drivers keep their layers, here and in 2015.
 const DRIVERS: [&str; 6] = ["aufs", "btrfs", "devicemapper", "overlay", "vfs", "zfs"];
 

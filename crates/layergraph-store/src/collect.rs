@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use layergraph_core::{DeleteOptions, GraphErrorKind};
 use layergraph_digest::{ChainId, Digest};
+use layergraph_image::NodeId;
 
 use crate::error::Attempted;
 use crate::files::name_of;
-use crate::records::Chain;
+use crate::records::Mark;
 use crate::store::{blob_of, damaged};
-use crate::{Image, Result, Store, StoreErrorKind, lease};
+use crate::{Image, Result, Store};
 
 /// How a collection is done.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,6 +18,9 @@ use crate::{Image, Result, Store, StoreErrorKind, lease};
 pub struct CollectOptions {
     /// Whether it is only told what would be done.
     pub dry_run: bool,
+    /// Whether imports and exports that are running are waited for. If not, and there are some,
+    /// nothing is done.
+    pub wait: bool,
 }
 
 /// What a collection has found.
@@ -31,6 +35,8 @@ pub struct Collected {
     pub freed: u64,
     /// The layers that stay, and why.
     pub kept: Vec<(ChainId, Reason)>,
+    /// Whether nothing was done, because others were at work.
+    pub is_busy: bool,
 }
 
 /// Why something is kept.
@@ -39,13 +45,11 @@ pub struct Collected {
 pub enum Reason {
     /// An image has it: the one whose manifest has this digest.
     Image(Digest),
-    /// Somebody is using it at this moment.
-    Lease,
     /// Others build on it, or it is mounted.
     InUse,
 }
 
-/// What images and leases need.
+/// What images need.
 #[derive(Default)]
 struct Needed {
     chains: BTreeMap<ChainId, Reason>,
@@ -57,14 +61,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`NotFound`](StoreErrorKind::NotFound) if it is gone.
+    /// [`NotFound`](crate::StoreErrorKind::NotFound) if it is gone.
     pub fn remove(&self, image: &Image) -> Result<()> {
+        let _naming = self.naming()?;
         for (name, target) in self.all_names(&mut Vec::new())? {
             if target == image.manifest {
-                match self.untag(&name) {
-                    Err(error) if error.kind() == StoreErrorKind::NotFound => {}
-                    result => result?,
-                }
+                self.remove_name(&name)?;
             }
         }
         if self.images.remove(None, &name_of(&image.manifest))? {
@@ -73,131 +75,114 @@ impl Store {
         Err(crate::store::no_image(&image.manifest.to_string()))
     }
 
-    /// Removes layers and documents that no image needs and nobody is using.
+    /// Removes layers and documents that no image needs, and what killed processes have left.
     ///
-    /// It may run beside imports and mounts. Nodes of the graph that no import made stay.
+    /// While it runs, imports and exports wait; readers and mounts do not. Nodes of the graph that
+    /// no import made stay.
     ///
     /// # Errors
     ///
-    /// An image that cannot be read: what it needs cannot be told, so nothing is removed.
+    /// An image that cannot be read: what it needs cannot be told, so nothing is removed. After any
+    /// error the next collection goes on.
     pub fn collect(&self, options: CollectOptions) -> Result<Collected> {
         let mut done = Collected::default();
-        let needed = self.needed()?;
-        let mut candidates = Vec::new();
-        for chain in self.all_chains()? {
-            match needed.chains.get(&chain) {
-                Some(reason) => done.kept.push((chain, reason.clone())),
-                None => candidates.push(chain),
-            }
-        }
-        let blobs = self.all_blobs()?;
-        let blobs = blobs
-            .into_iter()
-            .filter(|(digest, _)| !needed.blobs.contains(digest));
-        let blobs: Vec<(Digest, u64)> = blobs.collect();
-        if options.dry_run {
-            for chain in candidates {
-                let record = self
-                    .chains
-                    .record::<Chain>(None, &name_of(&chain.digest()))?;
-                done.freed += record.map_or(0, |record| record.size);
-                done.layers.push(chain);
-            }
-            done.freed += blobs.iter().map(|(_, size)| size).sum::<u64>();
-            done.blobs = blobs.into_iter().map(|(digest, _)| digest).collect();
+        let Some(_alone) = self.collecting(options.wait)? else {
+            done.is_busy = true;
             return Ok(done);
+        };
+        let needed = self.needed()?;
+        if !options.dry_run {
+            self.sweep()?;
         }
-        self.collect_layers(candidates, &mut done)?;
-        self.collect_blobs(&blobs, &mut done)?;
+        self.collect_layers(&needed, options, &mut done)?;
+        for (digest, size) in self.all_blobs()? {
+            if needed.blobs.contains(&digest) {
+                continue;
+            }
+            let (part, name) = blob_of(&digest);
+            if options.dry_run || self.blobs.remove(Some(&part), &name)? {
+                done.freed += size;
+                done.blobs.push(digest);
+            }
+        }
         Ok(done)
     }
 
-    /// Removes the nodes of chains that nothing needs.
-    ///
-    /// Their records go first, so that nobody finds them; then it is looked once more whether
-    /// somebody had.
-    fn collect_layers(&self, candidates: Vec<ChainId>, done: &mut Collected) -> Result<()> {
-        let mut taken: BTreeMap<ChainId, Chain> = BTreeMap::new();
-        for chain in candidates {
-            let name = name_of(&chain.digest());
-            if let Some(record) = self.chains.record::<Chain>(None, &name)? {
-                taken.insert(chain, record);
-            }
-            self.chains.remove(None, &name)?;
-        }
-        let needed = self.needed()?;
-        taken.retain(|chain, record| {
-            let Some(reason) = needed.chains.get(chain) else {
-                return true;
+    /// Removes the nodes that imports made and no image needs, those on top first.
+    fn collect_layers(
+        &self,
+        needed: &Needed,
+        options: CollectOptions,
+        done: &mut Collected,
+    ) -> Result<()> {
+        let mut unneeded: Vec<(usize, NodeId, Mark)> = Vec::new();
+        let listed = || "cannot list the layers".to_owned();
+        let nodes = self.graph.map().attempted(listed)?.by_id;
+        for (id, node) in &nodes {
+            let Some(mark) = self.mark(id)? else { continue };
+            let is_current = || -> Result<bool> {
+                let found = self.chain(&mark.chain)?;
+                Ok(found.is_some_and(|(node, _)| node == *id))
             };
-            done.kept.push((*chain, reason.clone()));
-            // An import that missed it meanwhile has written another one, or will.
-            let _ = self.put_chain(chain, record, self.durability);
-            false
-        });
-        // Children first: a node goes when nothing is on top of it.
-        let mut left: Vec<(ChainId, Chain)> = taken.into_iter().collect();
-        loop {
-            let before = left.len();
-            let mut stuck = Vec::new();
-            for (chain, record) in left {
-                let node = record.node.to_string();
-                match self.graph.delete(&node, DeleteOptions::default()) {
-                    Ok(_) => {
-                        done.freed += record.size;
-                        done.layers.push(chain);
-                    }
-                    Err(error) if error.kind() == GraphErrorKind::NotFound => {
-                        done.layers.push(chain);
-                    }
-                    Err(error) if error.kind() == GraphErrorKind::InUse => {
-                        stuck.push((chain, record));
-                    }
-                    Err(error) => {
-                        return Err(error)
-                            .attempted(|| format!("cannot remove the layers {chain}"));
-                    }
+            match needed.chains.get(&mark.chain) {
+                // Another node has taken its place.
+                Some(reason) if is_current()? => done.kept.push((mark.chain, reason.clone())),
+                _ => {
+                    let depth = self.graph.depth(node).unwrap_or(usize::MAX);
+                    unneeded.push((depth, *id, mark));
                 }
             }
-            left = stuck;
-            if left.is_empty() || left.len() == before {
-                break;
-            }
         }
-        for (chain, record) in left {
-            // The next collection tries again.
-            self.put_chain(&chain, &record, self.durability)?;
-            done.kept.push((chain, Reason::InUse));
+        unneeded.sort_by_key(|(depth, id, _)| (std::cmp::Reverse(*depth), *id));
+        for (_, id, mark) in unneeded {
+            let deleted = if options.dry_run {
+                Ok(())
+            } else {
+                let deleted = self.graph.delete(&id.to_string(), DeleteOptions::default());
+                deleted.map(drop)
+            };
+            match deleted {
+                Err(error) if error.kind() == GraphErrorKind::InUse => {
+                    done.kept.push((mark.chain, Reason::InUse));
+                    continue;
+                }
+                Err(error) if error.kind() == GraphErrorKind::NotFound => {}
+                result => result.attempted(|| format!("cannot remove the node {id}"))?,
+            }
+            done.freed += mark.size;
+            done.layers.push(mark.chain);
+        }
+        // Last, because a record without a node is none.
+        if !options.dry_run {
+            for name in self.chains.names(None)? {
+                let chain = crate::files::digest_of(&name).map(ChainId::new);
+                let found = chain.map_or(Ok(None), |chain| self.chain(&chain))?;
+                if found.is_none() {
+                    self.chains.remove(None, &name)?;
+                }
+            }
         }
         Ok(())
     }
 
-    fn collect_blobs(&self, blobs: &[(Digest, u64)], done: &mut Collected) -> Result<()> {
-        let needed = self.needed()?;
-        for (digest, size) in blobs {
-            if needed.blobs.contains(digest) {
-                continue;
-            }
-            let (part, name) = blob_of(digest);
-            if self.blobs.remove(Some(&part), &name)? {
-                done.freed += size;
-                done.blobs.push(*digest);
+    /// Removes what killed processes have left half written.
+    fn sweep(&self) -> Result<()> {
+        for files in [&self.images, &self.chains] {
+            files.sweep(None)?;
+        }
+        for files in [&self.blobs, &self.names] {
+            for part in files.names(None)? {
+                files.sweep(Some(&part))?;
             }
         }
         Ok(())
     }
 
-    /// Finds out what images and leases need.
+    /// Finds out what images need.
     fn needed(&self) -> Result<Needed> {
         let mut needed = Needed::default();
-        // Leases first: an import that ends meanwhile has its record then.
-        let leased = lease::used(self)?;
-        for digest in leased {
-            needed.blobs.insert(digest);
-            needed.chains.insert(ChainId::new(digest), Reason::Lease);
-        }
         let all = self.images()?;
-        if let Some(error) = all.broken.into_iter().next() {
+        if let Some(error) = all.broken_images.into_iter().next() {
             let text = "an image cannot be read, and what it needs is not known";
             return Err(damaged(text.to_owned()).because(error));
         }

@@ -32,6 +32,8 @@ impl Store {
     /// [`Damaged`](StoreErrorKind::Damaged) if a layer is not any more what it was,
     /// [`Failed`](StoreErrorKind::Failed) if the sink does not take it.
     pub fn export(&self, image: &Image, sink: &mut dyn ImageSink) -> Result<Exported> {
+        // A collection waits.
+        let _kept = self.keep()?;
         let (manifest, config) = (self.manifest(image)?, self.config(image)?);
         let mut layers = Vec::new();
         let came = &manifest.value().layers;
@@ -43,15 +45,15 @@ impl Store {
             return Err(damaged(text));
         }
         for (blob, chain) in came.iter().zip(&image.chains) {
-            let chain = self
+            let (node, mark) = self
                 .chain(chain)?
                 .ok_or_else(|| damaged(format!("the layer {} is not there", blob.digest)))?;
-            let mut plain = Descriptor::new(MediaType::LAYER, chain.diff_id.digest(), chain.size);
+            let mut plain = Descriptor::new(MediaType::LAYER, mark.diff_id.digest(), mark.size);
             if blob.digest == plain.digest {
                 // It came plain, and stays what it was called.
                 plain = blob.clone();
             }
-            self.put_layer(&plain, chain.node, sink)?;
+            self.put_layer(&plain, node, sink)?;
             layers.push(plain);
         }
         let mut config_blob = manifest.value().config.clone();

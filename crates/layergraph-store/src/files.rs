@@ -65,11 +65,6 @@ impl Files {
         Ok(dir)
     }
 
-    /// Opens the directory itself, which is made if it is missing.
-    pub(crate) fn dir(&self) -> Result<Dir> {
-        self.make(None).attempted(|| self.about("make", ""))
-    }
-
     pub(crate) fn read(
         &self,
         part: Option<&str>,
@@ -160,6 +155,15 @@ impl Files {
         let names = names.into_iter().filter(|name| !is_temporary_name(name));
         // Whatever is called otherwise was not put there by a store.
         Ok(names.filter_map(|name| name.into_string().ok()).collect())
+    }
+
+    /// Removes what killed processes have left half written.
+    pub(crate) fn sweep(&self, part: Option<&str>) -> Result<()> {
+        let swept = self.find(part).and_then(|dir| match dir {
+            Some(dir) => layergraph_fs::sweep(&dir).map(drop),
+            None => Ok(()),
+        });
+        swept.attempted(|| self.about("sweep", ""))
     }
 
     /// Returns the length of a file, if it is there.

@@ -15,9 +15,8 @@ use layergraph_image::ImageName;
 use layergraph_image::oci::{Descriptor, Document, Index, Platform};
 use layergraph_image::transfer::{ImageSource, Offered};
 
-pub(crate) use self::plan::Plan;
+use self::plan::Plan;
 use self::plan::read_document;
-use crate::lease::Lease;
 use crate::records::Record;
 use crate::store::no_image;
 use crate::{Image, Result, Store, StoreError, StoreErrorKind};
@@ -93,14 +92,6 @@ pub(crate) struct Import<'a> {
     store: &'a Store,
     source: &'a dyn ImageSource,
     options: &'a ImportOptions<'a>,
-}
-
-/// Returns what a plan uses: its chains and its documents.
-pub(crate) fn plan_uses(plan: &Plan) -> Vec<Digest> {
-    let chains = plan.layers.iter().map(|layer| layer.chain.digest());
-    chains
-        .chain([plan.manifest.digest, plan.manifest_config.digest])
-        .collect()
 }
 
 impl Store {
@@ -220,8 +211,8 @@ impl Import<'_> {
 
     fn image(&self, manifest: &Found, names: &[ImageName]) -> Result<Imported> {
         let mut plan = Plan::read(self.source, manifest)?;
-        // From here on a collection keeps what the plan counts on.
-        let _lease = Lease::new(self.store, &plan)?;
+        // From here on a collection waits.
+        let _kept = self.store.keep()?;
         self.find_reused(&mut plan)?;
         if let Some(progress) = self.options.progress {
             let layers = plan
@@ -241,8 +232,9 @@ impl Import<'_> {
             let Some(chain) = self.store.chain(&layer.chain)? else {
                 break;
             };
-            layer.node = Some(chain.node);
-            layer.size = chain.size;
+            let (node, mark) = chain;
+            layer.node = Some(node);
+            layer.size = mark.size;
             layer.reused = true;
         }
         Ok(())
@@ -261,7 +253,6 @@ impl Import<'_> {
             chains: plan.layers.iter().map(|layer| layer.chain).collect(),
             created: plan.config.created.clone(),
             size: plan.layers.iter().map(|layer| layer.size).sum(),
-            labels: std::collections::BTreeMap::new(),
         };
         let file = crate::files::name_of(&plan.manifest.digest);
         store.images.put(None, &file, &record, store.durability)?;

@@ -19,9 +19,7 @@
 //! <root>/blobs/<algorithm>/<hex>     manifests and configs, in their exact bytes
 //! <root>/images/<manifest>           what is known of an image
 //! <root>/chains/<chain id>           which node has the layer with all below it
-//! <root>/known/<blob>                what a compressed layer is when it is plain
 //! <root>/names/<2 digits>/<sha256>   a name, and the manifest it points to
-//! <root>/leases/                     what running imports use
 //! ```
 //!
 //! All of them are one file for each thing, which appears by a rename.
@@ -33,7 +31,7 @@ mod error;
 mod export;
 mod files;
 mod import;
-mod lease;
+mod lock;
 mod records;
 mod store;
 

@@ -1,26 +1,24 @@
 //! What a store writes down.
 
-use std::collections::BTreeMap;
-
 use layergraph_digest::{ChainId, DiffId, Digest};
 use layergraph_image::oci::{MediaType, Platform};
 use layergraph_image::{ImageName, NodeId};
 use serde::{Deserialize, Serialize};
 
-/// Which node has the tree of a chain of layers. It is written only after the layers were verified.
+/// Which node has the tree of a chain of layers. The node has a [`Mark`] that says the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Chain {
     #[serde(with = "as_text")]
     pub(crate) node: NodeId,
-    pub(crate) diff_id: DiffId,
-    /// The size of the uppermost layer's tar, in bytes.
-    pub(crate) size: u64,
 }
 
-/// What a compressed layer is when it is plain.
+/// What a node says that an import made. It is written only after the layer was verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Known {
+pub(crate) struct Mark {
+    /// The layer with all below it.
+    pub(crate) chain: ChainId,
     pub(crate) diff_id: DiffId,
+    /// The size of the layer's tar, in bytes.
     pub(crate) size: u64,
 }
 
@@ -44,8 +42,6 @@ pub(crate) struct Record {
     pub(crate) created: Option<String>,
     /// The sum in bytes of the sizes of its layers' tars.
     pub(crate) size: u64,
-    #[serde(default)]
-    pub(crate) labels: BTreeMap<String, String>,
 }
 
 mod as_text {

@@ -1,7 +1,5 @@
 //! The store: what images there are, and by which names.
 
-use std::ffi::OsStr;
-
 use layergraph_core::Graph;
 use layergraph_digest::{Algorithm, ChainId, Digest};
 use layergraph_fs::{Dir, Durability};
@@ -9,8 +7,8 @@ use layergraph_image::oci::{Config, MAX_BYTES, Manifest, MediaType, Platform};
 use layergraph_image::{ImageName, NodeId, Raw, Reference};
 
 use crate::error::Attempted;
-use crate::files::{Files, digest_of, name_of};
-use crate::records::{Chain, Known, Name, Record};
+use crate::files::{Files, name_of};
+use crate::records::{Chain, Mark, Name, Record};
 use crate::{Result, StoreError, StoreErrorKind};
 
 /// How a store is kept.
@@ -31,9 +29,7 @@ pub struct Store {
     pub(crate) blobs: Files,
     pub(crate) images: Files,
     pub(crate) chains: Files,
-    pub(crate) known: Files,
     pub(crate) names: Files,
-    pub(crate) leases: Files,
 }
 
 /// An image for one platform.
@@ -65,7 +61,9 @@ pub struct Images {
     /// The images, by the digests of their manifests.
     pub images: Vec<Image>,
     /// Why others are missing here. One that is broken hides no other.
-    pub broken: Vec<StoreError>,
+    pub broken_images: Vec<StoreError>,
+    /// Why names are missing.
+    pub broken_names: Vec<StoreError>,
 }
 
 impl Store {
@@ -82,9 +80,7 @@ impl Store {
             blobs: files("blobs")?,
             images: files("images")?,
             chains: files("chains")?,
-            known: files("known")?,
             names: files("names")?,
-            leases: files("leases")?,
             durability: options.durability,
             root,
         })
@@ -102,13 +98,13 @@ impl Store {
     /// The lists cannot be read. What is wrong with one image stands in the result.
     pub fn images(&self) -> Result<Images> {
         let mut all = Images::default();
-        let names = self.all_names(&mut all.broken)?;
+        let names = self.all_names(&mut all.broken_names)?;
         for file in self.images.names(None)? {
             match self.images.record::<Record>(None, &file) {
                 Ok(Some(record)) => all.images.push(image(record, &names)),
                 // It went meanwhile.
                 Ok(None) => {}
-                Err(error) => all.broken.push(error),
+                Err(error) => all.broken_images.push(error),
             }
         }
         all.images.sort_by_key(|image| image.manifest);
@@ -212,6 +208,7 @@ impl Store {
     ///
     /// [`NotFound`](StoreErrorKind::NotFound) if there is no such image.
     pub fn tag(&self, manifest: &Digest, name: &ImageName) -> Result<()> {
+        let _naming = self.naming()?;
         if self.record(manifest)?.is_none() {
             return Err(no_image(&manifest.to_string()));
         }
@@ -229,11 +226,17 @@ impl Store {
     ///
     /// [`NotFound`](StoreErrorKind::NotFound) if no image has it.
     pub fn untag(&self, name: &ImageName) -> Result<()> {
-        let (part, file) = place_of(name);
-        if self.names.remove(Some(&part), &file)? {
+        let _naming = self.naming()?;
+        if self.remove_name(name)? {
             return Ok(());
         }
         Err(no_image(&name.familiar().to_string()))
+    }
+
+    /// Removes a name, and returns whether there was one.
+    pub(crate) fn remove_name(&self, name: &ImageName) -> Result<bool> {
+        let (part, file) = place_of(name);
+        self.names.remove(Some(&part), &file)
     }
 
     /// Returns the node that has the whole tree of an image; nothing if it has no layers.
@@ -252,7 +255,7 @@ impl Store {
                 image.manifest
             ))
         };
-        chain.map(|chain| Some(chain.node)).ok_or_else(missing)
+        chain.map(|(node, _)| Some(node)).ok_or_else(missing)
     }
 
     /// Returns the node that has a layer with all below it, if the store has that.
@@ -261,7 +264,7 @@ impl Store {
     ///
     /// What is written down about it cannot be read.
     pub fn node_of(&self, chain: &ChainId) -> Result<Option<NodeId>> {
-        Ok(self.chain(chain)?.map(|chain| chain.node))
+        Ok(self.chain(chain)?.map(|(node, _)| node))
     }
 
     /// Returns the size in bytes of the tar of a layer, if the store has it.
@@ -270,8 +273,7 @@ impl Store {
     ///
     /// What is written down about it cannot be read.
     pub fn layer_size(&self, chain: &ChainId) -> Result<Option<u64>> {
-        let found: Option<Chain> = self.chains.record(None, &name_of(&chain.digest()))?;
-        Ok(found.map(|found| found.size))
+        Ok(self.chain(chain)?.map(|(_, mark)| mark.size))
     }
 
     /// Returns the manifest of an image in its exact bytes.
@@ -310,42 +312,54 @@ impl Store {
 
     pub(crate) fn put_document(&self, digest: &Digest, bytes: &[u8]) -> Result<()> {
         let (part, name) = blob_of(digest);
-        if self.blobs.size(Some(&part), &name)? == Some(bytes.len() as u64) {
+        let found = self.blobs.read(Some(&part), &name, MAX_BYTES as u64);
+        if matches!(found, Ok(Some(found)) if found == bytes) {
             return Ok(());
         }
         self.blobs.write(Some(&part), &name, bytes, self.durability)
     }
 
-    /// Returns what is known of a chain of layers, if its node is there.
-    pub(crate) fn chain(&self, chain: &ChainId) -> Result<Option<Chain>> {
+    /// Returns which node has a layer with all below it, and what its import has written down.
+    ///
+    /// What a record says counts only if the node says the same: a node that somebody registered
+    /// under its id does not. One that an import has made, and was killed before it wrote the
+    /// record, is found by the id that it likes.
+    pub(crate) fn chain(&self, chain: &ChainId) -> Result<Option<(NodeId, Mark)>> {
         // One that cannot be read, as after a power loss, is as good as none: the next import
         // writes another one.
         let found = match self.chains.record::<Chain>(None, &name_of(&chain.digest())) {
             Err(error) if error.kind() == StoreErrorKind::Damaged => None,
             result => result?,
         };
-        let Some(found) = found else {
-            return Ok(None);
-        };
-        let exists = self.graph.exists(&found.node.to_string());
-        let exists = exists.attempted(|| format!("cannot look for the layers {chain}"))?;
-        Ok(exists.then_some(found))
+        let nodes = found.map(|found| found.node).into_iter();
+        for node in nodes.chain([node_of_chain(chain)]) {
+            let looked = || format!("cannot look for the layers {chain}");
+            let mark = self.mark(&node)?.filter(|mark| mark.chain == *chain);
+            let Some(mark) = mark else { continue };
+            if self.graph.exists(&node.to_string()).attempted(looked)? {
+                return Ok(Some((node, mark)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns what an import has written down of a node, if one has made it.
+    pub(crate) fn mark(&self, node: &NodeId) -> Result<Option<Mark>> {
+        let mark = self.graph.mark(node);
+        let mark = mark.attempted(|| format!("cannot look at the node {node}"))?;
+        // What cannot be read marks nothing.
+        Ok(mark.and_then(|mark| serde_json::from_slice(&mark).ok()))
     }
 
     pub(crate) fn put_chain(
         &self,
         chain: &ChainId,
-        record: &Chain,
+        node: NodeId,
         durability: Durability,
     ) -> Result<()> {
+        let record = Chain { node };
         self.chains
-            .put(None, &name_of(&chain.digest()), record, durability)
-    }
-
-    /// Writes down what a blob is when it is plain, for the next time.
-    pub(crate) fn put_known(&self, blob: &Digest, known: &Known) -> Result<()> {
-        self.known
-            .put(None, &name_of(blob), known, Durability::None)
+            .put(None, &name_of(&chain.digest()), &record, durability)
     }
 
     /// Returns all blobs that are kept.
@@ -362,16 +376,6 @@ impl Store {
             }
         }
         Ok(blobs)
-    }
-
-    /// Returns the ids of all chains that there are records of.
-    pub(crate) fn all_chains(&self) -> Result<Vec<ChainId>> {
-        let names = self.chains.names(None)?;
-        Ok(names
-            .iter()
-            .filter_map(|name| digest_of(name))
-            .map(ChainId::new)
-            .collect())
     }
 
     /// Opens the directory of the store.
@@ -418,7 +422,9 @@ pub(crate) fn damaged(text: String) -> StoreError {
     StoreError::new(StoreErrorKind::Damaged, text)
 }
 
-/// The name of a file in a lease's directory.
-pub(crate) fn lease_file() -> &'static OsStr {
-    OsStr::new("uses")
+/// Returns the id that the node of a chain is to have, if no other has it.
+pub(crate) fn node_of_chain(chain: &ChainId) -> NodeId {
+    let digest = chain.digest();
+    let first = digest.as_bytes().first_chunk();
+    NodeId::from_bytes(*first.expect("no digest is shorter than 32 bytes"))
 }

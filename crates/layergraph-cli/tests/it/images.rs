@@ -179,6 +179,16 @@ fn names_come_and_go_and_the_last_takes_the_image_along() -> Result {
 }
 
 #[test]
+fn an_image_goes_when_all_its_names_are_given_at_once() -> Result {
+    let (store, _) = loaded()?;
+    store.say(&[&"tag", &"user/app:v1", &"other"])?.done();
+    let said = store.json(&[&"rm", &"other", &"user/app:v1", &"other"])?;
+    assert_eq!(said["removed"].as_array().map(Vec::len), Some(1));
+    assert_eq!(store.json(&[&"images", &"--all"])?, json!([]));
+    Ok(())
+}
+
+#[test]
 fn an_image_that_is_mounted_loses_its_layers_when_it_no_longer_is() -> Result {
     require!(overlay_mount);
     let (store, _) = loaded()?;

@@ -11,6 +11,7 @@ mod laws;
 mod model;
 mod mounting;
 mod parents;
+mod preparing;
 mod progress;
 mod reference;
 mod reference_anew;

@@ -25,6 +25,8 @@ mod model;
 mod mounting;
 #[path = "../it/parents.rs"]
 mod parents;
+#[path = "../it/preparing.rs"]
+mod preparing;
 #[path = "../it/reference.rs"]
 mod reference;
 #[path = "../it/reference_anew.rs"]

@@ -7,9 +7,9 @@ use layergraph_image::{NodeId, Timestamp};
 
 use super::Import;
 use super::plan::Plan;
-use super::prepare::node_id;
 use crate::error::Attempted;
-use crate::records::{Chain, Known};
+use crate::records::Mark;
+use crate::store::node_of_chain;
 use crate::{Result, StoreError, StoreErrorKind};
 
 /// How often a layer is tried again whose place others took meanwhile.
@@ -94,15 +94,17 @@ impl Import<'_> {
     ) -> Result<()> {
         let parent = at.checked_sub(1).and_then(|below| plan.layers[below].node);
         let mut prepared = prepared;
-        for attempt in 0..ATTEMPTS {
+        for _ in 0..ATTEMPTS {
+            let layer = &plan.layers[at];
+            let _landing = self.store.landing(&layer.chain)?;
             // Another import may have landed it since.
-            if attempt > 0
-                && let Some(chain) = self.store.chain(&plan.layers[at].chain)?
-            {
-                (plan.layers[at].node, plan.layers[at].size) = (Some(chain.node), chain.size);
+            if let Some((node, mark)) = self.store.chain(&layer.chain)? {
+                self.store
+                    .put_chain(&layer.chain, node, self.store.durability)?;
+                let layer = &mut plan.layers[at];
+                (layer.node, layer.size) = (Some(node), mark.size);
                 return Ok(());
             }
-            let layer = &plan.layers[at];
             let ready = if let Some(mut ready) = prepared.take() {
                 if group == Group::Synced {
                     ready.set_durability(Durability::None);
@@ -115,8 +117,19 @@ impl Import<'_> {
                     None => continue,
                 }
             };
-            let size = ready.applied().digests.map_or(0, |digests| digests.size);
-            let id = self.free_id(node_id(layer))?;
+            let mark = Mark {
+                chain: layer.chain,
+                diff_id: layer.diff_id,
+                size: ready.applied().digests.map_or(0, |digests| digests.size),
+            };
+            let text = serde_json::to_vec(&mark).map_err(|error| {
+                StoreError::new(StoreErrorKind::Failed, "cannot mark a layer").because(error)
+            })?;
+            ready
+                .mark(&text)
+                .attempted(|| "cannot mark a layer".to_owned())?;
+            let size = mark.size;
+            let id = self.free_id(node_of_chain(&layer.chain))?;
             let image = node_image(plan, at, id, parent);
             match self.store.graph.land(ready, &image) {
                 Ok(node) => return self.landed(plan, at, node.id(), size, group),
@@ -166,22 +179,11 @@ impl Import<'_> {
     ) -> Result<()> {
         let layer = &mut plan.layers[at];
         (layer.node, layer.size) = (Some(node), size);
-        let diff_id = layer.diff_id;
-        let chain = Chain {
-            node,
-            diff_id,
-            size,
-        };
         let durability = match group {
             Group::Synced => Durability::None,
             Group::Each => self.store.durability,
         };
-        self.store.put_chain(&layer.chain, &chain, durability)?;
-        if layer.blob.digest != diff_id.digest() {
-            self.store
-                .put_known(&layer.blob.digest, &Known { diff_id, size })?;
-        }
-        Ok(())
+        self.store.put_chain(&layer.chain, node, durability)
     }
 }
 

@@ -14,6 +14,7 @@ use layergraph_image::oci::Descriptor;
 use super::plan::PlannedLayer;
 use super::{Import, ImportProgress};
 use crate::error::Attempted;
+use crate::store::node_of_chain;
 use crate::{Result, StoreError};
 
 /// A layer that was prepared, nothing if it waits for its parent, or why it was not.
@@ -98,21 +99,13 @@ impl Import<'_> {
         });
         options.diff_id = Some(layer.diff_id);
         options.single_thread = single_thread;
-        let id = node_id(layer);
+        let id = node_of_chain(&layer.chain);
         let prepared = self.store.graph.prepare(&id, onto, &mut reader, &options);
         self.check_interrupt()?;
         match prepared {
             Err(error) if error.kind() == GraphErrorKind::NeedsParent => Ok(None),
             result => result.map(Some).attempted(refused),
         }
-    }
-}
-
-/// The id that the node of a layer is to have, if no other has it.
-pub(super) fn node_id(layer: &PlannedLayer) -> NodeId {
-    match layer.chain.digest().as_bytes().first_chunk() {
-        Some(bytes) => NodeId::from_bytes(*bytes),
-        None => unreachable!("no digest is shorter than 32 bytes"),
     }
 }
 

@@ -88,6 +88,35 @@ fn a_node_that_somebody_registered_under_the_id_of_a_chain_changes_nothing() -> 
 }
 
 #[test]
+fn a_node_that_was_made_anew_by_hand_is_not_taken_for_the_layer_that_was_there() -> Result {
+    for driver in DRIVERS {
+        let lab = Lab::new(driver)?;
+        let memory = Memory::of("x", &[BASE]);
+        import(&lab.store, &memory)?;
+        let node = lab
+            .store
+            .node(&lab.store.image("x")?)?
+            .ok_or("it has layers")?;
+        lab.store
+            .graph()
+            .delete(&node.to_string(), layergraph_core::DeleteOptions::default())?;
+        let mut new = NewNode::default();
+        new.id = Some(node);
+        let mut foreign = &tar(&["foreign = 1"])[..];
+        lab.store.graph().create(&new, Some(&mut foreign))?;
+        assert!(lab.store.node(&lab.store.image("x")?).is_err());
+        let again = import(&lab.store, &memory)?;
+        assert!(!again[0].layers[0].reused);
+        let tree = tree(&lab.store, "x")?;
+        assert!(
+            tree.contains("d/old") && !tree.contains("foreign"),
+            "{tree}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn of_several_platforms_the_one_that_fits_best_is_taken_or_all() -> Result {
     let mut memory = Memory::default();
     let mut entries = Vec::new();

@@ -94,7 +94,7 @@ fn r34_a_broken_record_hides_no_other_image() -> Result {
         "{",
     )?;
     let all = lab.store.images()?;
-    assert_eq!((all.images.len(), all.broken.len()), (1, 1));
+    assert_eq!((all.images.len(), all.broken_images.len()), (1, 1));
     assert!(lab.store.image("two").is_ok());
     let error = lab.store.image("one").expect_err("it is broken");
     assert_eq!(error.kind(), StoreErrorKind::Damaged);
