@@ -265,7 +265,8 @@ pub(crate) fn check_unpack(before: &[&str], entries: &[&str], after: &[&str]) {
     apply_roots(&layer(entries), directory.path()).expect("a good layer");
     assert_eq!(lines(directory.path()), after, "{before:?} and {entries:?}");
     let lower = tree(before);
-    let expected = listing_of(directory.path());
+    let plain = view(directory.path()).with_ownership(options().ownership);
+    let expected = listing_of_view(&plain);
     for is_known in [true, false] {
         let upper = unpack_over(&[lower.path()], &layer(entries), is_known);
         let union = union(&[upper.path(), lower.path()]);

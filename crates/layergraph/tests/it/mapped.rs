@@ -41,11 +41,15 @@ fn the_file_of_a_mapped_store_is_this() -> Result {
     let place = Place::new()?;
     let ranges = ["1:200000:65535", "0:1000:1"];
     options(&ranges, &["0:100000:65536"])?.open_graph(&place.root())?;
+    let whiteouts = match layergraph::fs::effective_user() {
+        0 => "whiteouts=trusted",
+        _ => "whiteouts=user",
+    };
     let expected = format(&[
         "ownership=mapped",
         "uid-map=0:1000:1,1:200000:65535",
         "gid-map=0:100000:65536",
-        "whiteouts=trusted",
+        whiteouts,
         "driver=overlay",
     ]);
     assert_eq!(place.format(), Some(expected));
