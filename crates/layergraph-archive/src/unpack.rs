@@ -167,7 +167,7 @@ impl<'a> Unpacker<'a> {
         let (lower, unsettled) = match place.below() {
             Below::Here => (None, None),
             Below::Layers(view) => (Some(Lower::new(view)), None),
-            Below::Unknown => (None, Some(Unsettled::new(options.limits.directory_bytes))),
+            Below::Unknown => (None, Some(Unsettled::new(&options.limits))),
         };
         Ok(Unpacker {
             options,
@@ -267,8 +267,10 @@ impl<'a> Unpacker<'a> {
     /// Checks what it has taken to find the way to an entry and those before it.
     fn check_steps(&self, member: &Member) -> Result<(), UnpackError> {
         let limit = self.options.limits.steps;
+        let below = self.lower.as_ref().map_or(0, Lower::steps);
         let steps = self.root.steps().saturating_add(self.lower_steps);
-        check_limit(member, steps, "steps through links", limit)?;
+        let steps = steps.saturating_add(below);
+        check_limit(member, steps, "steps through links and layers", limit)?;
         let making = self.implied.saturating_mul(STEPS_OF_A_DIRECTORY);
         check_limit(member, making, "steps for directories it implies", limit)
     }

@@ -193,7 +193,7 @@ impl Unpacker<'_> {
         };
         let made = lower.bring_dir(dir, name, &path)?;
         self.implied += 1;
-        self.directories.touch(&path, &made)?;
+        self.directories.insert_brought(&path, &made)?;
         Ok(Some(made))
     }
 

@@ -94,7 +94,8 @@ pub(crate) struct Directories {
     /// The numbers of the records, each more by one than the record's, since zero is none.
     numbers: Table<u32>,
     /// A hash of the directory and the name of each object made, or parted from the layers below,
-    /// in a directory that is not fresh.
+    /// in a directory that is not fresh. The directory is that and no other that gets its inode
+    /// later.
     names: Table<u64>,
     /// The keys of the hashes are random, so that no layer can be made to collide.
     keys: RandomState,
@@ -167,8 +168,34 @@ impl Directories {
         modified: SystemTime,
         stated: Option<Stated>,
     ) -> Result<(), UnpackError> {
+        let number = self.insert(id, path, modified)?;
+        self.records.add_fact(number, Fact::Made);
+        self.records.add_fact(number, Fact::Fresh);
+        match stated {
+            Some(stated) => self.state(id, stated),
+            None => self.imply(id),
+        }
+    }
+
+    /// Records a directory that was just copied up, with the time it has now.
+    pub(crate) fn insert_brought(
+        &mut self,
+        path: &[u8],
+        metadata: &Metadata,
+    ) -> Result<(), UnpackError> {
+        self.insert(ObjectId::from(metadata), path, metadata.modified)?;
+        Ok(())
+    }
+
+    /// Records a directory that was not there before. Nothing is known of it, whatever is known of
+    /// one that had its inode and was removed.
+    fn insert(
+        &mut self,
+        id: ObjectId,
+        path: &[u8],
+        modified: SystemTime,
+    ) -> Result<u32, UnpackError> {
         let number = match self.number(id) {
-            // An inode of a directory that was removed.
             Some(number) => {
                 let place = self.place(path, number)?;
                 self.reserve(self.records.growth(&place), || path.to_vec())?;
@@ -177,13 +204,8 @@ impl Directories {
             }
             None => self.push(id, path, modified)?,
         };
-        self.records.add_fact(number, Fact::Made);
-        self.records.add_fact(number, Fact::Fresh);
         self.records.used(number);
-        match stated {
-            Some(stated) => self.state(id, stated),
-            None => self.imply(id),
-        }
+        Ok(number)
     }
 
     /// Records a directory that was there before with the time it has now, unless it is known.
@@ -273,7 +295,7 @@ impl Directories {
         self.imply(id)
     }
 
-    /// Records that the layer made the object `name` in a directory.
+    /// Records that the layer made the object `name` in a directory that is known.
     pub(crate) fn insert_object(
         &mut self,
         directory: ObjectId,
@@ -287,8 +309,8 @@ impl Directories {
         self.is_fresh(directory) || self.has_name(directory, name, Origin::Made)
     }
 
-    /// Records that the object `name` in a directory is a copy of the one below, to which the layer
-    /// has a hard link.
+    /// Records that the object `name` in a directory that is known is a copy of the one below, to
+    /// which the layer has a hard link.
     pub(crate) fn insert_parted(
         &mut self,
         directory: ObjectId,
@@ -308,10 +330,12 @@ impl Directories {
         name: &[u8],
         origin: Origin,
     ) -> Result<(), UnpackError> {
-        if self.is_fresh(directory) || self.has_name(directory, name, origin) {
+        let Some(hash) = self.hash(directory, name, origin) else {
+            return Ok(());
+        };
+        if self.is_fresh(directory) || self.has_hash(hash) {
             return Ok(());
         }
-        let hash = self.hash(directory, name, origin);
         self.reserve(self.names.growth(hash), || name.to_vec())?;
         self.names.insert(hash, hash, |hash| hash);
         Ok(())
@@ -319,12 +343,18 @@ impl Directories {
 
     fn has_name(&self, directory: ObjectId, name: &[u8], origin: Origin) -> bool {
         let hash = self.hash(directory, name, origin);
+        hash.is_some_and(|hash| self.has_hash(hash))
+    }
+
+    fn has_hash(&self, hash: u64) -> bool {
         self.names.find(hash, |other| other == hash).is_some()
     }
 
-    fn hash(&self, directory: ObjectId, name: &[u8], origin: Origin) -> u64 {
+    /// Returns the hash of a name in a directory, if the directory is known.
+    fn hash(&self, directory: ObjectId, name: &[u8], origin: Origin) -> Option<u64> {
+        let mark = self.records.mark(self.number(directory)?);
         // Zero stands for a vacant place.
-        self.keys.hash_one((directory, name, origin)).max(1)
+        Some(self.keys.hash_one((mark, name, origin)).max(1))
     }
 
     /// Gives up all records, each directory before those above it.
@@ -339,5 +369,42 @@ impl Directories {
         drop((numbers, names));
         let order = records.deepest_first().into_iter();
         order.map(move |number| (records.id(number), records.directory(number)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use layergraph_fs::Dir;
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_known_of_a_directory_that_is_copied_up_with_the_inode_of_another()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let place = tempfile::tempdir()?;
+        let metadata = Dir::open(place.path())?.metadata_here()?;
+        let id = ObjectId::from(&metadata);
+        let mut directories = Directories::new(1 << 20);
+        // Each is gone when the next one comes.
+        directories.touch(b"d", &metadata)?;
+        for _ in 0..3 {
+            directories.insert_object(id, b"f")?;
+            directories.insert_parted(id, b"g")?;
+            assert!(directories.has_object(id, b"f") && directories.has_parted(id, b"g"));
+            directories.insert_brought(b"d", &metadata)?;
+            assert!(!directories.has_object(id, b"f") && !directories.has_parted(id, b"g"));
+
+            directories.insert_fresh(id, b"d", metadata.modified, None)?;
+            assert!(directories.has_object(id, b"f") && directories.is_stated(id));
+            directories.insert_brought(b"d", &metadata)?;
+            assert!(!directories.is_made(id) && !directories.is_fresh(id));
+            assert!(!directories.is_stated(id) && !directories.has_object(id, b"f"));
+        }
+        let (_, left) = directories
+            .into_deepest_first()
+            .next()
+            .ok_or("there is one")?;
+        assert!(!left.made && !left.implied && left.stated.is_none());
+        Ok(())
     }
 }

@@ -12,9 +12,10 @@ pub struct Limits {
     /// How many directories may stand one in another. Default: 500.
     pub depth: usize,
     /// How many steps it may take to find the way to its entries. A step is a name that is looked
-    /// up by itself, because a symbolic link stands in the way or the kernel has no `openat2(2)`;
-    /// and a directory counts for 32 that is made only because an entry is in it. Default: 20
-    /// million of either kind.
+    /// up by itself, because a symbolic link stands in the way or the kernel has no `openat2(2)`,
+    /// or in one of the layers below; and a directory counts for 32 that is made only because an
+    /// entry is in it. Default: 20 million of either kind. [Settling](crate::Unsettled::settle)
+    /// what was left open may take as many once more.
     ///
     /// One path can take 4,096 names and more, and a deep directory that is replaced again and
     /// again has to be made as often. A layer made for the purpose would else be unpacked for days.

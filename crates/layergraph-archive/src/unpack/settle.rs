@@ -14,7 +14,7 @@ use std::time::SystemTime;
 use layergraph_fs::{Dir, FileKind, FsError, Root, copy_metadata};
 
 use super::lower::{Lower, hide_root, is_no_sign, join, make_whiteout, split};
-use super::{UnpackError, shown};
+use super::{Limits, UnpackError, shown};
 use crate::view::View;
 
 /// What a layer left open that was unpacked before the layers below were known
@@ -32,6 +32,8 @@ pub struct Unsettled {
     signs: BTreeSet<Sign>,
     bytes: usize,
     limit: usize,
+    /// How many steps it may take to settle it.
+    steps: u64,
 }
 
 /// A sign of a layer; the directory it is in comes first.
@@ -43,22 +45,23 @@ struct Sign {
 }
 
 impl Unsettled {
-    /// Begins, with so many bytes to take.
-    pub(super) fn new(limit: usize) -> Unsettled {
+    /// Begins, with what it may cost.
+    pub(super) fn new(limits: &Limits) -> Unsettled {
         Unsettled {
-            limit,
+            limit: limits.directory_bytes,
+            steps: limits.steps,
             ..Unsettled::default()
         }
     }
 
     pub(super) fn imply(&mut self, path: Vec<u8>) -> Result<(), UnpackError> {
-        self.reserve(&path)?;
+        self.reserve(&path, path.len())?;
         self.implied.push(path);
         Ok(())
     }
 
     pub(super) fn cut(&mut self, path: Vec<u8>) -> Result<(), UnpackError> {
-        self.reserve(&path)?;
+        self.reserve(&path, path.len())?;
         self.cuts.push(path);
         Ok(())
     }
@@ -68,7 +71,7 @@ impl Unsettled {
         directory: &[u8],
         name: Option<&[u8]>,
     ) -> Result<(), UnpackError> {
-        self.reserve(directory)?;
+        self.reserve(directory, name.map_or(0, <[u8]>::len))?;
         self.signs.insert(Sign {
             directory: directory.to_vec(),
             name: name.map(<[u8]>::to_vec),
@@ -81,10 +84,11 @@ impl Unsettled {
         self.bare.insert(path.to_vec());
     }
 
-    fn reserve(&mut self, path: &[u8]) -> Result<(), UnpackError> {
-        /// What a path takes beside its bytes, and it may be recorded twice.
-        const MORE: usize = 96;
-        self.bytes += 2 * path.len() + MORE;
+    /// Counts what a path takes, with so many bytes more beside it.
+    fn reserve(&mut self, path: &[u8], more: usize) -> Result<(), UnpackError> {
+        /// What the lists and the allocator take for it.
+        const PLACE: usize = 96;
+        self.bytes += path.len() + more + PLACE;
         if self.bytes <= self.limit {
             return Ok(());
         }
@@ -101,7 +105,9 @@ impl Unsettled {
     /// # Errors
     ///
     /// [`UnpackError::Below`] if it would be another layer over these: it has to be unpacked again,
-    /// [over](crate::Place::over) them. After any error the directory is of no use.
+    /// [over](crate::Place::over) them. [`UnpackError::Limit`] if it takes more
+    /// [steps](crate::Limits::steps) than the unpacking was allowed. After any error the directory
+    /// is of no use.
     pub fn settle(&self, dir: &Dir, below: &View) -> Result<(), UnpackError> {
         let mut settler = Settler {
             unsettled: self,
@@ -110,15 +116,22 @@ impl Unsettled {
             times: BTreeMap::new(),
             renewed: BTreeSet::new(),
             hides_all: false,
+            shown: None,
+            without_links: None,
+            brought: None,
+            steps: 0,
         };
         for path in &self.cuts {
             settler.cut(path)?;
+            settler.check_steps(path)?;
         }
         for sign in &self.signs {
             settler.sign(sign)?;
+            settler.check_steps(&sign.directory)?;
         }
         for path in &self.implied {
             settler.implied(path)?;
+            settler.check_steps(path)?;
         }
         settler.finish()
     }
@@ -135,14 +148,46 @@ struct Settler<'a> {
     renewed: BTreeSet<Vec<u8>>,
     /// Whether nothing of the layers below shows.
     hides_all: bool,
+    /// The path that was last asked about, and whether a directory of the layers below shows there.
+    shown: Option<(Vec<u8>, bool)>,
+    /// The last path that was found to lead through no link of the layers below.
+    without_links: Option<Vec<u8>>,
+    /// The directory that was last brought, and its path.
+    brought: Option<(Vec<u8>, Arc<Dir>)>,
+    /// How many names were looked up in the layer.
+    steps: u64,
 }
 
 impl Settler<'_> {
+    /// Checks what it has taken so far.
+    fn check_steps(&self, path: &[u8]) -> Result<(), UnpackError> {
+        let steps = self.steps + self.root.steps();
+        if steps.saturating_add(self.lower.steps()) <= self.unsettled.steps {
+            return Ok(());
+        }
+        Err(UnpackError::Limit {
+            path: shown(path),
+            what: "steps through layers",
+            limit: self.unsettled.steps,
+        })
+    }
+
     /// Returns whether a directory of the layers below shows at a path.
     fn shows(&mut self, path: &[u8]) -> Result<bool, UnpackError> {
         if self.hides_all {
             return Ok(false);
         }
+        if let Some((known, shows)) = &self.shown
+            && known == path
+        {
+            return Ok(*shows);
+        }
+        let shows = self.find_out_if_shown(path)?;
+        self.shown = Some((path.to_vec(), shows));
+        Ok(shows)
+    }
+
+    fn find_out_if_shown(&mut self, path: &[u8]) -> Result<bool, UnpackError> {
         let mut upper = Some(Arc::clone(self.root.dir()));
         let mut here = Vec::new();
         for name in path
@@ -150,6 +195,7 @@ impl Settler<'_> {
             .filter(|name| !name.is_empty())
         {
             let file_name = OsStr::from_bytes(name);
+            self.steps += 1;
             let found = match &upper {
                 Some(dir) => dir.find(file_name)?,
                 None => None,
@@ -177,6 +223,9 @@ impl Settler<'_> {
     /// Refuses a path that a link of the layers below is on, even if the layer has something in its
     /// place: that can be later.
     fn check_links(&mut self, path: &[u8]) -> Result<(), UnpackError> {
+        if self.without_links.as_deref() == Some(path) {
+            return Ok(());
+        }
         let mut here = Vec::new();
         for name in path
             .split(|&byte| byte == b'/')
@@ -190,6 +239,7 @@ impl Settler<'_> {
                 None => break,
             }
         }
+        self.without_links = Some(path.to_vec());
         Ok(())
     }
 
@@ -206,6 +256,7 @@ impl Settler<'_> {
     }
 
     fn make_opaque(&mut self, path: &[u8]) -> Result<(), UnpackError> {
+        self.shown.take_if(|(known, _)| known.starts_with(path));
         match self.root.directory(path) {
             Ok(dir) => Ok(self.lower.dialect().make_opaque(&dir)?),
             // What took the place of it hides what is below as well.
@@ -242,6 +293,7 @@ impl Settler<'_> {
 
     fn hide_all(&mut self, path: &[u8]) -> Result<(), UnpackError> {
         let dir = self.bring(path)?;
+        self.shown = None;
         if path.is_empty() {
             self.hides_all = true;
             return Ok(hide_root(&mut self.lower, &dir)?);
@@ -251,6 +303,11 @@ impl Settler<'_> {
 
     /// Opens a directory of the layer, which is one of those below if the layer has none.
     fn bring(&mut self, path: &[u8]) -> Result<Arc<Dir>, UnpackError> {
+        if let Some((known, dir)) = &self.brought
+            && known == path
+        {
+            return Ok(Arc::clone(dir));
+        }
         let mut dir = Arc::clone(self.root.dir());
         let mut here = Vec::new();
         self.note(&here, &dir)?;
@@ -260,6 +317,7 @@ impl Settler<'_> {
         {
             let file_name = OsStr::from_bytes(name);
             here = join(&here, name);
+            self.steps += 1;
             if dir.find(file_name)?.is_none() {
                 self.lower.bring_dir(&dir, file_name, &here)?;
                 self.root.forget();
@@ -267,6 +325,7 @@ impl Settler<'_> {
             dir = Arc::new(dir.open_dir(file_name)?);
             self.note(&here, &dir)?;
         }
+        self.brought = Some((here, Arc::clone(&dir)));
         Ok(dir)
     }
 

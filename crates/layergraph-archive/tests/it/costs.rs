@@ -1,8 +1,9 @@
 //! What a layer costs in time and memory, and where that ends.
 
-use layergraph_archive::UnpackError;
+use layergraph_archive::{Place, UnpackError, View, unpack};
+use tempfile::TempDir;
 
-use crate::support::apply_in_steps;
+use crate::support::{apply_in_steps, layer, open, options, tree, union};
 
 #[test]
 fn r32_so_many_directories_are_made_only_because_entries_are_in_them() {
@@ -26,6 +27,61 @@ fn r32_so_many_directories_are_made_only_because_entries_are_in_them() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// Unpacks signs for so many names in one directory, with so many steps at the most, over layers
+/// that are known at once or only later.
+fn hide(count: usize, below: &View, is_known: bool, steps: u64) -> Result<(), UnpackError> {
+    let signs: Vec<String> = (0..count).map(|n| format!("a/b/c/.wh.{n}")).collect();
+    let signs: Vec<&str> = signs.iter().map(String::as_str).collect();
+    let (tar, upper) = (layer(&signs), tree(&[]));
+    let dir = open(upper.path());
+    let mut options = options();
+    options.limits.steps = steps;
+    if is_known {
+        return unpack(&mut &*tar, Place::over(&dir, below), &options).map(|_| ());
+    }
+    let done = unpack(&mut &*tar, Place::detached(&dir), &options)?;
+    let unsettled = done.unsettled.expect("it is detached");
+    unsettled.settle(&dir, below)
+}
+
+#[test]
+fn r32_what_is_looked_up_in_the_layers_below_takes_a_step_for_each_of_them() {
+    const LAYERS: usize = 5;
+    let layers: Vec<TempDir> = (0..LAYERS)
+        .map(|_| tree(&["a/", "a/b/", "a/b/c/"]))
+        .collect();
+    let layers: Vec<_> = layers.iter().map(TempDir::path).collect();
+    let below = union(&layers);
+    for is_known in [true, false] {
+        let least = |count| -> u64 {
+            let all: Vec<u64> = (0..512).collect();
+            all.partition_point(|&steps| match hide(count, &below, is_known, steps) {
+                Ok(()) => false,
+                Err(UnpackError::Limit { limit, .. }) if limit == steps => true,
+                Err(other) => panic!("{other:?}"),
+            }) as u64
+        };
+        // The way to the directory is gone once, and each name is looked for.
+        assert_eq!(least(20) - least(10), (10 * LAYERS) as u64, "{is_known}");
+        assert!(least(1) >= (4 * LAYERS) as u64, "{is_known}");
+    }
+}
+
+#[test]
+fn r32_the_names_that_signs_hide_are_counted_before_the_layers_below_are_known() {
+    let upper = tree(&[]);
+    let dir = open(upper.path());
+    let mut options = options();
+    options.limits.directory_bytes = 10_000;
+    let unpacked = |length: usize| {
+        let signs: Vec<String> = (0..40).map(|n| format!(".wh.{n:0>length$}")).collect();
+        let signs: Vec<&str> = signs.iter().map(String::as_str).collect();
+        unpack(&mut &*layer(&signs), Place::detached(&dir), &options)
+    };
+    unpacked(10).expect("short names take little");
+    unpacked(200).expect_err("long names take more");
 }
 
 /// A zstd frame with a window of 2 to the power of `exponent` more than 10.

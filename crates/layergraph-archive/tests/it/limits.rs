@@ -86,7 +86,10 @@ fn r32_links_in_the_way_of_entries_may_take_so_many_steps_in_all() {
     apply(10_000).expect("they are 4,050");
     match apply(3000) {
         Err(UnpackError::Limit { path, what, .. }) => {
-            assert_eq!((path.as_str(), what), ("l0/f7", "steps through links"));
+            assert_eq!(
+                (path.as_str(), what),
+                ("l0/f7", "steps through links and layers")
+            );
         }
         other => panic!("{other:?}"),
     }

@@ -6,6 +6,7 @@ mod behind_mounts;
 mod codec;
 mod costs;
 mod deep;
+mod inodes;
 mod laws;
 mod limits;
 mod mapped;

@@ -230,13 +230,25 @@ impl Records {
         number
     }
 
+    /// Returns a number that no other directory has or had, not even one with the same inode.
+    ///
+    /// It says where its name is; see [`replace`](Records::replace).
+    pub(super) fn mark(&self, number: u32) -> u32 {
+        self.get(number).name
+    }
+
     /// Replaces a record by that of another directory, which got the inode of the old one.
+    ///
+    /// The mark stays only after a directory that the layer made, and only if it was called the
+    /// same: such a one is fresh, and nothing is recorded under its mark. So a layer may replace
+    /// its own directories for as long as it likes.
     ///
     /// The old one is gone, and with it every directory whose path goes on from its record. The
     /// new base has a lower number, as every base has, so that paths have an end.
     pub(super) fn replace(&mut self, number: u32, place: &Place<'_>, modified: SystemTime) {
         let old = *self.get(number);
-        let name = if self.name(number) == place.name {
+        let keeps_mark = self.is(number, Fact::Made) && self.name(number) == place.name;
+        let name = if keeps_mark {
             old.name
         } else {
             self.add_name(place.name)
@@ -422,9 +434,11 @@ mod tests {
         for path in ["a/b/c", "a", "a"].iter().cycle().take(100_000) {
             let place = records.place(path.as_bytes(), first);
             records.replace(first, &place, SystemTime::UNIX_EPOCH);
+            records.add_fact(first, Fact::Made);
             assert_eq!(records.path(first), path.as_bytes());
             let place = records.place(b"a/b/c/d", second);
             records.replace(second, &place, SystemTime::UNIX_EPOCH);
+            records.add_fact(second, Fact::Made);
             assert_eq!(records.path(second), b"a/b/c/d");
             records.used(second);
         }
@@ -434,8 +448,27 @@ mod tests {
         for _ in 0..100_000 {
             let place = records.place(b"a", first);
             records.replace(first, &place, SystemTime::UNIX_EPOCH);
+            records.add_fact(first, Fact::Made);
         }
         assert_eq!(records.bytes(), before);
+    }
+
+    #[test]
+    fn no_directory_has_the_mark_of_one_before_that_the_layer_did_not_make() {
+        let mut records = Records::default();
+        let number = push(&mut records, 1, "a");
+        let mut marks = vec![records.mark(number)];
+        for is_made in [false, true, false, true] {
+            let place = records.place(b"a", number);
+            records.replace(number, &place, SystemTime::UNIX_EPOCH);
+            assert!(!records.is(number, Fact::Made) && !records.is(number, Fact::Fresh));
+            if is_made {
+                records.add_fact(number, Fact::Made);
+            } else {
+                assert!(!marks.contains(&records.mark(number)));
+                marks.push(records.mark(number));
+            }
+        }
     }
 
     #[test]
