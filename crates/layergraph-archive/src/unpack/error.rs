@@ -72,8 +72,9 @@ pub enum UnpackError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// What the layer does depends on the layers below, and these are not known: it is unpacked
-    /// [over](crate::Place::over) them or not at all.
+    /// What the layer does depends on the layers below, and these are not known; or more depends on
+    /// them than may be held until they are. It is unpacked [over](crate::Place::over) them or not
+    /// at all.
     #[error("cannot tell what {path} is before the layers below are known")]
     Below {
         /// The name of the entry or the directory, made printable.

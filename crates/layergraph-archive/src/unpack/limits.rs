@@ -20,8 +20,8 @@ pub struct Limits {
     /// One path can take 4,096 names and more, and a deep directory that is replaced again and
     /// again has to be made as often. A layer made for the purpose would else be unpacked for days.
     pub steps: u64,
-    /// How many bytes of memory the records of its directories may take, at most 4 GiB. Default:
-    /// 20 MiB.
+    /// How many bytes of memory the records of its directories may take, at most 4 GiB, and as many
+    /// once more [what is left open](crate::Unsettled). Default: 20 MiB.
     ///
     /// A directory takes 60 bytes and what its name has, as long as each comes soon after the one
     /// it is in, and else 60 and what its path has. An object that is made in a directory of the

@@ -84,7 +84,8 @@ impl Unsettled {
         self.bare.insert(path.to_vec());
     }
 
-    /// Counts what a path takes, with so many bytes more beside it.
+    /// Counts what a path takes, with so many bytes more beside it. Over layers that are known
+    /// nothing of it would have to be held: so a layer that has too much is not refused for good.
     fn reserve(&mut self, path: &[u8], more: usize) -> Result<(), UnpackError> {
         /// What the lists and the allocator take for it.
         const PLACE: usize = 96;
@@ -92,11 +93,7 @@ impl Unsettled {
         if self.bytes <= self.limit {
             return Ok(());
         }
-        Err(UnpackError::Limit {
-            path: shown(path),
-            what: "bytes of memory for what the layers below decide",
-            limit: self.limit as u64,
-        })
+        Err(below(path))
     }
 
     /// Settles it in `dir`, the directory the layer was unpacked to, now that the layers below are

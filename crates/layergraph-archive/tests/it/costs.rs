@@ -70,18 +70,27 @@ fn r32_what_is_looked_up_in_the_layers_below_takes_a_step_for_each_of_them() {
 }
 
 #[test]
-fn r32_the_names_that_signs_hide_are_counted_before_the_layers_below_are_known() {
+fn r32_a_layer_with_too_much_to_be_held_waits_until_the_layers_below_are_known() {
+    let lower = tree(&[]);
+    let below = union(&[lower.path()]);
     let upper = tree(&[]);
     let dir = open(upper.path());
     let mut options = options();
-    options.limits.directory_bytes = 10_000;
-    let unpacked = |length: usize| {
-        let signs: Vec<String> = (0..40).map(|n| format!(".wh.{n:0>length$}")).collect();
+    options.limits.directory_bytes = 128 << 10;
+    let unpacked = |length: usize, is_known: bool| {
+        let signs: Vec<String> = (0..1000).map(|n| format!(".wh.{n:0>length$}")).collect();
         let signs: Vec<&str> = signs.iter().map(String::as_str).collect();
-        unpack(&mut &*layer(&signs), Place::detached(&dir), &options)
+        let place = if is_known {
+            Place::over(&dir, &below)
+        } else {
+            Place::detached(&dir)
+        };
+        unpack(&mut &*layer(&signs), place, &options)
     };
-    unpacked(10).expect("short names take little");
-    unpacked(200).expect_err("long names take more");
+    unpacked(10, false).expect("short names take little");
+    let error = unpacked(200, false).expect_err("long names take more");
+    assert!(matches!(error, UnpackError::Below { .. }), "{error:?}");
+    unpacked(200, true).expect("nothing of it is held");
 }
 
 /// A zstd frame with a window of 2 to the power of `exponent` more than 10.
