@@ -16,6 +16,6 @@ mod manifest;
 mod platform;
 
 pub use config::{Config, History, RootFs, RunConfig};
-pub use document::{DocumentError, MAX_BYTES, MAX_DEPTH};
+pub use document::{DocumentError, MAX_BYTES, MAX_DEPTH, MAX_VALUES, check_limits};
 pub use manifest::{Descriptor, Document, Index, Manifest, MediaType};
 pub use platform::{Platform, PlatformError};

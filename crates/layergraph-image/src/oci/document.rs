@@ -10,6 +10,11 @@ pub const MAX_BYTES: usize = 20 << 20;
 /// How deep a document may nest: as deep as most readers go.
 pub const MAX_DEPTH: usize = 128;
 
+/// How many values the objects and lists of a document may hold together.
+///
+/// An object with one field takes up to a kilobyte. This many values take 40 MB at most.
+pub const MAX_VALUES: usize = 1 << 16;
+
 /// Why a document cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -23,6 +28,9 @@ pub enum DocumentError {
     /// It nests deeper than [`MAX_DEPTH`].
     #[error("it nests deeper than {MAX_DEPTH} levels")]
     Depth,
+    /// Its objects and lists hold more than [`MAX_VALUES`].
+    #[error("its objects and lists hold more than {MAX_VALUES} values")]
+    Values,
     /// It is no JSON, or not of the form that the specification says.
     #[error("it is not of the form that a {what} has")]
     Form {
@@ -62,13 +70,7 @@ pub(super) fn read<T: DeserializeOwned>(
     what: &'static str,
     known: &[&str],
 ) -> Result<(T, Vec<String>), DocumentError> {
-    if bytes.len() > MAX_BYTES {
-        let bytes = bytes.len();
-        return Err(DocumentError::Size { bytes });
-    }
-    if depth(bytes) > MAX_DEPTH {
-        return Err(DocumentError::Depth);
-    }
+    check_limits(bytes)?;
     let form = |source| DocumentError::Form { what, source };
     let Keys(keys) = serde_json::from_slice(bytes).map_err(form)?;
     for (at, key) in keys.iter().enumerate() {
@@ -85,21 +87,37 @@ pub(super) fn read<T: DeserializeOwned>(
     Ok((serde_json::from_slice(bytes).map_err(form)?, keys))
 }
 
-/// Returns how deep JSON nests. Of what is none it says nothing.
-fn depth(bytes: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut in_text) = (0_usize, 0, false);
+/// Tells whether JSON is small enough to be read: at most [`MAX_BYTES`] long, [`MAX_DEPTH`] deep,
+/// and of [`MAX_VALUES`]. Of what is no JSON it says nothing.
+///
+/// # Errors
+///
+/// [`DocumentError::Size`], [`DocumentError::Depth`] and [`DocumentError::Values`].
+pub fn check_limits(bytes: &[u8]) -> Result<(), DocumentError> {
+    if bytes.len() > MAX_BYTES {
+        let bytes = bytes.len();
+        return Err(DocumentError::Size { bytes });
+    }
+    // A list or an object has a value more than it has commas, unless it is empty.
+    let (mut depth, mut values, mut in_text) = (0_usize, 0, false);
     let mut bytes = bytes.iter();
     while let Some(byte) = bytes.next() {
         match byte {
             b'\\' if in_text => drop(bytes.next()),
             b'"' => in_text = !in_text,
-            b'[' | b'{' if !in_text => depth += 1,
+            b'[' | b'{' if !in_text => (depth, values) = (depth + 1, values + 1),
             b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            b',' if !in_text => values += 1,
             _ => {}
         }
-        deepest = deepest.max(depth);
+        if depth > MAX_DEPTH {
+            return Err(DocumentError::Depth);
+        }
+        if values > MAX_VALUES {
+            return Err(DocumentError::Values);
+        }
     }
-    deepest
+    Ok(())
 }
 
 /// The names of the fields of an object, as often as they stand there.

@@ -2,7 +2,8 @@
 
 use layergraph_digest::{Algorithm, Digest};
 use layergraph_image::oci::{
-    Config, Descriptor, Document, DocumentError, Index, MAX_BYTES, Manifest, MediaType, Platform,
+    Config, Descriptor, Document, DocumentError, Index, MAX_BYTES, MAX_VALUES, Manifest, MediaType,
+    Platform,
 };
 
 const HEX: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -123,6 +124,9 @@ fn r33_a_document_is_neither_too_large_nor_too_deep() {
     assert!(matches!(error, DocumentError::Depth), "{error:?}");
     let text = format!(r#","x":"\"{}""#, "[[".repeat(500));
     decode(&manifest(&text), None).expect("what is in a text does not nest");
+    let rich = format!(r#","x":[{}0]"#, "0,".repeat(MAX_VALUES));
+    let error = decode(&manifest(&rich), None).expect_err("too many values");
+    assert!(matches!(error, DocumentError::Values), "{error:?}");
     let many: Vec<String> = (0..2000)
         .map(|number| format!(r#","x{number}":0"#))
         .collect();

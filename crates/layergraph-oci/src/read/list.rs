@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use layergraph_image::oci::{DocumentError, MAX_DEPTH};
+use layergraph_image::oci::check_limits;
 use serde::de::{
     self, Deserialize, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor,
 };
@@ -69,35 +69,16 @@ pub(crate) fn parse<T: DeserializeOwned>(
     name: &str,
     path: &Path,
 ) -> Result<T, OciError> {
-    if depth(bytes) > MAX_DEPTH {
-        return Err(OciError::Document {
-            path: path.to_owned(),
-            name: name.to_owned(),
-            source: DocumentError::Depth,
-        });
-    }
+    check_limits(bytes).map_err(|source| OciError::Document {
+        path: path.to_owned(),
+        name: name.to_owned(),
+        source,
+    })?;
     serde_json::from_slice(bytes).map_err(|source| OciError::List {
         path: path.to_owned(),
         name: name.to_owned(),
         source,
     })
-}
-
-/// Returns how deep JSON nests. Of what is none it says nothing.
-fn depth(bytes: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut in_text) = (0_usize, 0, false);
-    let mut bytes = bytes.iter();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'\\' if in_text => drop(bytes.next()),
-            b'"' => in_text = !in_text,
-            b'[' | b'{' if !in_text => depth += 1,
-            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-    }
-    deepest
 }
 
 impl<'de> Deserialize<'de> for Listed {
