@@ -153,6 +153,10 @@ impl Why {
         Some(match self {
             Why::NoDirectory { .. } => "make it first",
             Why::NoId { .. } => WHAT_IS_THERE,
+            // The kernel's words for a forbidden namespace are those for a full disk.
+            Why::Namespace(_) if matches!(self.errno(), Some(Errno::ENOSPC | Errno::EPERM)) => {
+                "user namespaces are not allowed here (sysctl user.max_user_namespaces)"
+            }
             Why::NotMounted => "give the path that mount printed, and the store's --root",
             Why::Open(error) => match error {
                 OpenError::NoStore { .. } => {

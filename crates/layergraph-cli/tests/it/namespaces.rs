@@ -61,6 +61,24 @@ fn the_status_is_that_of_the_program_or_says_why_there_was_none() -> Result {
     Ok(())
 }
 
+#[test]
+fn where_namespaces_are_forbidden_it_says_so() -> Result {
+    require!(root);
+    require!(program "unshare");
+    let (bin, _) = installed()?;
+    let mut command = Command::new("unshare");
+    let script = "echo 0 >/proc/sys/user/max_user_namespaces && exec $0/layergraph unshare -- true";
+    command.args(["--user", "--map-root-user", "sh", "-ec", script]);
+    let said = run(command.arg(bin.path()))?;
+    assert_eq!(said.status, Some(125), "{}", said.stderr);
+    assert!(
+        said.stderr.contains("user.max_user_namespaces"),
+        "{}",
+        said.stderr
+    );
+    Ok(())
+}
+
 /// Runs a script as nobody, to whom ids are lent.
 fn with_lent_ids(home: &Path, script: &str) -> std::io::Result<Said> {
     fs::write(home.join("lent"), LENT)?;
