@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use layergraph::digest::{ChainId, DiffId, Digest};
 use layergraph::image::oci::{MediaType, Platform};
-use layergraph::{CollectOptions, Collected, Image, NodeId, Reason, Store};
+use layergraph::{CollectOptions, Collected, Image, ImageName, NodeId, Reason, Store};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -58,7 +58,7 @@ pub(crate) fn list(
 
 /// Shows a name as people know it.
 fn familiar(name: &str) -> String {
-    let name = name.parse::<layergraph::ImageName>();
+    let name = name.parse::<ImageName>();
     name.map_or_else(|_| String::new(), |name| name.familiar().to_string())
 }
 
@@ -243,10 +243,7 @@ pub(crate) fn remove(
     with_store(store, Missing::Fail, console, attempted, |store| {
         let mut found = Vec::new();
         for text in &args.images {
-            found.push((
-                text.parse::<layergraph::ImageName>().ok(),
-                store.image(text)?,
-            ));
+            found.push((text.parse::<ImageName>().ok(), store.resolve(text)?));
         }
         let removed = remove_all(store, found)?;
         // They are gone. What cannot be freed now is when somebody collects again.
@@ -273,34 +270,32 @@ pub(crate) fn remove(
 }
 
 /// Takes names away, and removes each image that was meant as a whole or by all its names.
-fn remove_all(
-    store: &Store,
-    found: Vec<(Option<layergraph::ImageName>, Image)>,
-) -> Result<Removed, Why> {
+fn remove_all(store: &Store, found: Vec<(Option<ImageName>, Digest)>) -> Result<Removed, Why> {
     // By image: the names that were given, or nothing for all of it.
-    let mut wanted: BTreeMap<Digest, (Image, Option<BTreeSet<layergraph::ImageName>>)> =
-        BTreeMap::new();
-    for (name, image) in found {
-        let name = name.filter(|name| image.names.contains(name));
-        let entry = wanted.entry(image.manifest);
-        let (_, names) = entry.or_insert((image, Some(BTreeSet::new())));
-        match (name, names.as_mut()) {
-            (Some(name), Some(names)) => drop(names.insert(name)),
-            _ => *names = None,
+    let mut wanted: BTreeMap<Digest, Option<BTreeSet<ImageName>>> = BTreeMap::new();
+    for (name, manifest) in found {
+        let names = store.names_of(&manifest)?;
+        let entry = wanted.entry(manifest);
+        let given = entry.or_insert(Some(BTreeSet::new()));
+        match (name.filter(|name| names.contains(name)), given.as_mut()) {
+            (Some(name), Some(given)) => drop(given.insert(name)),
+            _ => *given = None,
         }
     }
     let mut removed = Removed::default();
-    for (image, names) in wanted.into_values() {
-        if let Some(names) = names.filter(|names| names.len() < image.names.len()) {
-            for name in names {
+    for (manifest, given) in wanted {
+        let all = store.names_of(&manifest)?;
+        if let Some(given) = given.filter(|given| given.len() < all.len()) {
+            for name in given {
                 store.untag(&name)?;
                 removed.untagged.push(name.to_string());
             }
         } else {
-            store.remove(&image)?;
-            let lost = image.names.iter().map(ToString::to_string);
-            removed.untagged.extend(lost);
-            removed.removed.push(image.manifest);
+            let lost = store.remove(&manifest)?;
+            removed
+                .untagged
+                .extend(lost.iter().map(ToString::to_string));
+            removed.removed.push(manifest);
         }
     }
     Ok(removed)

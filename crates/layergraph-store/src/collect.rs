@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use layergraph_core::{DeleteOptions, GraphErrorKind};
 use layergraph_digest::{ChainId, Digest};
-use layergraph_image::NodeId;
+use layergraph_image::{ImageName, NodeId};
 
 use crate::error::Attempted;
 use crate::files::name_of;
 use crate::records::Mark;
 use crate::store::{blob_of, damaged};
-use crate::{Image, Result, Store};
+use crate::{Result, Store};
 
 /// How a collection is done.
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,22 +57,24 @@ struct Needed {
 }
 
 impl Store {
-    /// Removes an image with all its names. Its layers stay until a collection.
+    /// Removes the image whose manifest has this digest, with all its names, which are returned.
+    /// Its layers stay until a collection.
     ///
     /// # Errors
     ///
     /// [`NotFound`](crate::StoreErrorKind::NotFound) if it is gone.
-    pub fn remove(&self, image: &Image) -> Result<()> {
+    pub fn remove(&self, manifest: &Digest) -> Result<Vec<ImageName>> {
         let _naming = self.naming()?;
+        let mut lost = Vec::new();
         for (name, target) in self.all_names(&mut Vec::new())? {
-            if target == image.manifest {
-                self.remove_name(&name)?;
+            if target == *manifest && self.remove_name(&name)? {
+                lost.push(name);
             }
         }
-        if self.images.remove(None, &name_of(&image.manifest))? {
-            return Ok(());
+        if self.images.remove(None, &name_of(manifest))? {
+            return Ok(lost);
         }
-        Err(crate::store::no_image(&image.manifest.to_string()))
+        Err(crate::store::no_image(&manifest.to_string()))
     }
 
     /// Removes layers and documents that no image needs, and what killed processes have left.

@@ -7,7 +7,7 @@ use layergraph_image::oci::{Config, MAX_BYTES, Manifest, MediaType, Platform};
 use layergraph_image::{ImageName, NodeId, Raw, Reference};
 
 use crate::error::Attempted;
-use crate::files::{Files, name_of};
+use crate::files::{Files, digest_of, name_of};
 use crate::records::{Chain, Mark, Name, Record};
 use crate::{Result, StoreError, StoreErrorKind};
 
@@ -121,12 +121,26 @@ impl Store {
     /// [`NotFound`](StoreErrorKind::NotFound), [`Ambiguous`](StoreErrorKind::Ambiguous),
     /// [`InvalidName`](StoreErrorKind::InvalidName).
     pub fn image(&self, text: &str) -> Result<Image> {
-        let names = self.all_names(&mut Vec::new())?;
+        let manifest = self.resolve(text)?;
+        let record = self.record(&manifest)?.ok_or_else(|| no_image(text))?;
+        Ok(image(record, &self.all_names(&mut Vec::new())?))
+    }
+
+    /// Returns the digest of the manifest of the image that is meant, as [`image`](Store::image)
+    /// takes it. It finds by a name or a manifest also an image that cannot be read, so that it can
+    /// be removed.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](StoreErrorKind::NotFound), [`Ambiguous`](StoreErrorKind::Ambiguous),
+    /// [`InvalidName`](StoreErrorKind::InvalidName).
+    pub fn resolve(&self, text: &str) -> Result<Digest> {
         let reference = text.parse::<Reference>();
         if let Ok(reference) = &reference
-            && let Some(record) = self.named(reference)?
+            && let Some(target) = self.target(reference)?
+            && self.images.size(None, &name_of(&target))?.is_some()
         {
-            return Ok(image(record, &names));
+            return Ok(target);
         }
         let hex = text.strip_prefix("sha256:").unwrap_or(text);
         let may_begin = !hex.is_empty()
@@ -141,33 +155,34 @@ impl Store {
             });
         }
         let begins = |digest: &Digest| digest.hex().starts_with(hex);
-        let all = self.images()?.images;
-        // One config can be in several images; a manifest is in one.
-        let by_manifest = all.iter().filter(|image| begins(&image.manifest));
-        let mut found: Vec<&Image> = by_manifest.collect();
+        let files = self.images.names(None)?;
+        let manifests = files.iter().filter_map(|file| digest_of(file));
+        let mut found: Vec<Digest> = manifests.filter(begins).collect();
         if found.is_empty() {
-            found = all.iter().filter(|image| begins(&image.id)).collect();
+            // One config can be in several images; a manifest is in one.
+            let all = self.images()?.images;
+            let by_config = all.iter().filter(|image| begins(&image.id));
+            found = by_config.map(|image| image.manifest).collect();
         }
         match found[..] {
             [] => Err(no_image(text)),
-            [only] => Ok(only.clone()),
+            [only] => Ok(only),
             [first, ..] => {
-                let text = format!("{text} is several images, one of them {}", first.manifest);
+                let text = format!("{text} is several images, one of them {first}");
                 Err(StoreError::new(StoreErrorKind::Ambiguous, text))
             }
         }
     }
 
-    /// Returns the record that a reference leads to.
-    fn named(&self, reference: &Reference) -> Result<Option<Record>> {
-        let target = match (reference.digest, reference.has_tag) {
-            (Some(digest), false) => Some(digest),
+    /// Returns the manifest that a reference leads to.
+    fn target(&self, reference: &Reference) -> Result<Option<Digest>> {
+        match (reference.digest, reference.has_tag) {
+            (Some(digest), false) => Ok(Some(digest)),
             (digest, _) => {
                 let named = self.name(&reference.name)?;
-                named.filter(|found| digest.is_none_or(|wanted| wanted == *found))
+                Ok(named.filter(|found| digest.is_none_or(|wanted| wanted == *found)))
             }
-        };
-        target.map_or(Ok(None), |target| self.record(&target))
+        }
     }
 
     pub(crate) fn record(&self, manifest: &Digest) -> Result<Option<Record>> {
@@ -200,6 +215,17 @@ impl Store {
         }
         names.sort();
         Ok(names)
+    }
+
+    /// Returns the names of the image whose manifest has this digest, sorted.
+    ///
+    /// # Errors
+    ///
+    /// The names cannot be listed.
+    pub fn names_of(&self, manifest: &Digest) -> Result<Vec<ImageName>> {
+        let names = self.all_names(&mut Vec::new())?.into_iter();
+        let its = names.filter(|(_, target)| target == manifest);
+        Ok(its.map(|(name, _)| name).collect())
     }
 
     /// Gives an image a name, which another image may lose by that.

@@ -189,6 +189,24 @@ fn an_image_goes_when_all_its_names_are_given_at_once() -> Result {
 }
 
 #[test]
+fn an_image_that_cannot_be_read_is_removed_by_its_name_or_digest() -> Result {
+    for by_digest in [false, true] {
+        let (store, _) = loaded()?;
+        let images = store.json(&[&"images"])?;
+        let digest = images[0]["manifest_digest"].as_str().ok_or("a digest")?;
+        let record = store.root().join("images").join(&digest["sha256:".len()..]);
+        fs::write(record, "{")?;
+        let text = if by_digest { digest } else { "user/app:v1" };
+        assert_eq!(store.say(&[&"inspect", &text])?.status, Some(8));
+        let said = store.json(&[&"rm", &text])?;
+        let expected = json!({"removed": [digest], "untagged": ["docker.io/user/app:v1"]});
+        assert_eq!(said, expected);
+        assert_eq!(store.json(&[&"layers"])?, json!([]));
+    }
+    Ok(())
+}
+
+#[test]
 fn an_image_that_is_mounted_loses_its_layers_when_it_no_longer_is() -> Result {
     require!(overlay_mount);
     let (store, _) = loaded()?;

@@ -35,7 +35,7 @@ fn what_other_images_have_stays_and_the_rest_goes() -> Result {
             .filter(|(_, why)| *why == Reason::Image(two.manifest));
         assert!(kept.count() >= 1);
 
-        lab.store.remove(&lab.store.image("one")?)?;
+        lab.store.remove(&lab.store.resolve("one")?)?;
         assert!(lab.store.image("one").is_err());
         let told = lab.store.collect(dry())?;
         assert_eq!((told.layers.len(), told.blobs.len()), (1, 2));
@@ -43,7 +43,7 @@ fn what_other_images_have_stays_and_the_rest_goes() -> Result {
         assert_eq!((&done.layers, done.freed), (&told.layers, told.freed));
         assert!(tree(&lab.store, "two")?.contains("two"));
 
-        lab.store.remove(&two)?;
+        lab.store.remove(&two.manifest)?;
         let done = lab.store.collect(wait())?;
         assert_eq!((done.layers.len(), done.blobs.len()), (2, 2));
         assert!(lab.store.graph().map()?.by_id.is_empty());
@@ -67,7 +67,7 @@ fn a_collection_removes_no_node_that_no_import_made() -> Result {
 }
 
 #[test]
-fn an_image_that_cannot_be_read_keeps_everything() -> Result {
+fn an_image_that_cannot_be_read_keeps_everything_until_it_is_removed() -> Result {
     let lab = Lab::new("vfs")?;
     let image = import(&lab.store, &Memory::of("one", &[BASE]))?
         .remove(0)
@@ -78,6 +78,16 @@ fn an_image_that_cannot_be_read_keeps_everything() -> Result {
     )?;
     assert!(lab.store.collect(wait()).is_err());
     assert_eq!(lab.store.graph().map()?.by_id.len(), 1);
+    for text in [
+        "one",
+        &image.manifest.hex()[..8],
+        &image.manifest.to_string(),
+    ] {
+        assert_eq!(lab.store.resolve(text)?, image.manifest);
+    }
+    assert_eq!(lab.store.remove(&image.manifest)?, image.names);
+    lab.store.collect(wait())?;
+    assert!(lab.store.graph().map()?.by_id.is_empty());
     Ok(())
 }
 
@@ -98,7 +108,7 @@ fn imports_and_collections_at_once_lose_nothing() -> Result {
                 import(&lab.store, &memory)?;
                 let tree = tree(&lab.store, "x")?;
                 assert!(tree.contains("a\tf") && tree.contains("b\tf"));
-                lab.store.remove(&lab.store.image("x")?)?;
+                lab.store.remove(&lab.store.resolve("x")?)?;
             }
             collecting.join().expect("it does not panic")
         })?;
