@@ -117,10 +117,16 @@ pub(crate) fn named(store: &Store, text: &str) -> Result<Option<Image>, Why> {
     let Ok(name) = text.parse::<ImageName>() else {
         return Ok(None);
     };
-    match store.image(text) {
-        Ok(image) => Ok(Some(image).filter(|image| image.names.contains(&name))),
-        Err(error) if error.kind() == StoreErrorKind::Damaged => Err(error.into()),
-        Err(_) => Ok(None),
+    match store.resolve(text) {
+        Ok(manifest) if store.names_of(&manifest)?.contains(&name) => Ok(Some(store.image(text)?)),
+        // It is the beginning of a digest.
+        Ok(_) => Ok(None),
+        Err(error) => match error.kind() {
+            StoreErrorKind::NotFound | StoreErrorKind::Ambiguous | StoreErrorKind::InvalidName => {
+                Ok(None)
+            }
+            _ => Err(error.into()),
+        },
     }
 }
 
