@@ -162,7 +162,7 @@ impl Gathering<'_> {
         };
         entries.sort_by_key(DirEntry::file_name);
         let files_before = self.gathered.files.len();
-        let mut taken = 0;
+        let (mut taken, mut has_directories) = (0, false);
         for entry in entries {
             if self.is_full() {
                 break;
@@ -183,7 +183,7 @@ impl Gathering<'_> {
                 let copy = self.tree.join(&path);
                 fs::create_dir(&copy).at(&copy)?;
                 self.directory(&entry.path(), &path, &metadata)?;
-                taken += 1;
+                has_directories = true;
             } else if metadata.is_symlink() {
                 if let Ok(target) = fs::read_link(entry.path()) {
                     let copy = self.tree.join(&path);
@@ -195,7 +195,7 @@ impl Gathering<'_> {
             }
         }
         let files = self.gathered.files.len() - files_before;
-        if files == taken && (4..=60).contains(&files) {
+        if !has_directories && files == taken && (4..=60).contains(&files) {
             self.gathered.leaves.push(to.to_owned());
         }
         let copy = self.tree.join(to);
@@ -338,6 +338,19 @@ mod tests {
             let some = gather_from(source.path(), tree.path(), Size { files, bytes })?;
             assert_eq!(some.size.files, expected);
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_directory_with_another_in_it_is_no_leaf_whatever_that_one_holds() -> Result {
+        let (source, tree) = (tempfile::tempdir()?, tempfile::tempdir()?);
+        fs::create_dir_all(source.path().join("outer/inner"))?;
+        for file in ["1", "2", "3", "4", "inner/1"] {
+            fs::write(source.path().join("outer").join(file), file)?;
+        }
+        let all = gather_from(source.path(), tree.path(), PLENTY)?;
+        assert_eq!(all.size.files, 5);
+        assert_eq!(all.leaves, Vec::<String>::new());
         Ok(())
     }
 
