@@ -40,13 +40,13 @@
 //! # On disk
 //!
 //! ```text
-//! <root>/overlay/<id>/diff/      what a layer changes
+//! <root>/overlay/<id>/diff       what a layer changes
 //! <root>/overlay/<id>/link       its short name
 //! <root>/overlay/<id>/lower      the short names of those below, the uppermost first; not there
 //!                                if there are none
 //! <root>/overlay/<id>/committed  an empty file: others are built on it, or were
-//! <root>/overlay/<id>/merged/    where it is mounted if nobody says where
-//! <root>/overlay/<id>/work/      where the kernel works on a mount that may be changed
+//! <root>/overlay/<id>/merged     where it is mounted if nobody says where
+//! <root>/overlay/<id>/work       where the kernel works on a mount that may be changed
 //! <root>/overlay/l/<short name>  a link to ../<id>/diff
 //! <root>/overlay/.staging/       layers that are being made
 //! <root>/overlay/.trash/         layers that are being removed
