@@ -2,12 +2,12 @@
 //! the rule of docs/compatibility.md.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 use std::thread;
 
 use layergraph_archive::View;
-use layergraph_driver::{Driver, DriverError, DriverErrorKind, LayerId, MountOptions, naive};
+use layergraph_driver::{Driver, DriverErrorKind, LayerId, MountOptions};
+use layergraph_driver_tests::{agrees, answer};
 use layergraph_fs::Dir;
 use layergraph_tests::{names, require};
 use serde_json::{Value, json};
@@ -249,56 +249,6 @@ fn trusted_signs_of_2015_are_not_read_as_others() -> Result {
     Ok(())
 }
 
-/// Makes the original's call.
-fn call(store: &Store, call: &[&str]) -> std::result::Result<Value, DriverError> {
-    let driver = &store.driver;
-    let id = |name: &str| name.parse::<LayerId>().map_err(DriverError::from);
-    match *call {
-        ["dexists", name] => Ok(driver.exists(&id(name)?)?.into()),
-        ["dcreate", name, ""] => driver
-            .stage(None)?
-            .commit(&id(name)?, None)
-            .map(Value::from),
-        ["dcreate", name, parent] => {
-            let parent = id(parent)?;
-            let staged = driver.stage(Some(&parent))?;
-            staged.commit(&id(name)?, Some(&parent)).map(Value::from)
-        }
-        ["dget", name] => {
-            let path = driver.mount(&id(name)?, &MountOptions::default())?;
-            Ok(shown(store, &path).into())
-        }
-        ["dput", name] => driver.unmount(&id(name)?).map(Value::from),
-        ["dremove", name] => driver.remove(&id(name)?).map(Value::from),
-        ["dchanges", name, parent] => {
-            let changes = driver.changes(&id(name)?, Some(&id(parent)?))?;
-            let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
-            Ok(json!(changes))
-        }
-        ["ddiffsize", name, parent] => {
-            let changes = driver.changes(&id(name)?, Some(&id(parent)?))?;
-            Ok(naive::diff_size(&changes).into())
-        }
-        // What the original said there, the probe says; no call of the driver does.
-        ["dstatus"] => Ok(Value::Null),
-        _ => panic!("unknown call {call:?}"),
-    }
-}
-
-fn shown(store: &Store, path: &Path) -> String {
-    let root = store.root().display().to_string();
-    path.display().to_string().replace(&root, "$ROOT")
-}
-
-/// Returns what kind of error the original's text tells of.
-fn kind_of(text: &str) -> DriverErrorKind {
-    match text {
-        _ if text.ends_with("file exists") => DriverErrorKind::AlreadyExists,
-        _ if text.ends_with("no such file or directory") => DriverErrorKind::NotFound,
-        _ => panic!("unknown error {text}"),
-    }
-}
-
 const O1: &str = "O1: a layer without a parent is mounted, too";
 const O2: &str = "O2: what others are built on stays";
 const O3: &str = "O3: a driver says nothing of its state";
@@ -321,13 +271,8 @@ fn the_sequence_of_calls_is_answered_as_by_the_original() -> Result {
     let mut deviations = Vec::new();
     for (asked, expected) in &sequence {
         let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
-        let answer = call(&store, &asked);
-        let agrees = match (&answer, expected["err"].as_str()) {
-            (Ok(value), None) => *value == expected["ok"],
-            (Err(error), Some(text)) => error.kind() == kind_of(text),
-            _ => false,
-        };
-        if !agrees {
+        let answer = answer(&store.driver, store.root(), &asked);
+        if !agrees(&answer, expected) {
             let rule = rules.iter().find(|(call, _, _)| **call == *asked);
             let (_, value, rule) =
                 rule.unwrap_or_else(|| panic!("{asked:?}: {answer:?} is not {expected}"));

@@ -45,7 +45,7 @@ impl Scene {
         let staged = self.store.driver.stage(Some(&id("base")))?;
         apply(
             &layer(&[(0o644, "e/new = 3"), (0o600, "e/g = 4")])?,
-            staged.dir(),
+            &*staged,
         )?;
         Ok(staged)
     }

@@ -36,7 +36,7 @@ fn trees_are_where_the_original_has_them() -> Result {
         store.commit("a", None, &some_layer()?)?;
         store.commit("b", Some("a"), &layer(&[(0o600, "g = 2")])?)?;
         let staged = store.driver.stage(Some(&id("b")))?;
-        apply(&some_layer()?, staged.dir())?;
+        apply(&some_layer()?, &*staged)?;
         let below = |path: &str| names(&store.root().join(path));
         assert_eq!(below("")?, ["vfs"]);
         assert_eq!(below("vfs/dir")?, ["a", "b"]);

@@ -43,7 +43,7 @@ fn check_sharing(make: &str) -> Result {
 fn check_parted(driver: &VfsDriver, base: &Path, before: &[String]) -> Result {
     let staged = driver.stage(Some(&id("c")))?;
     let changed = layer(&[(0o600, "f = of the child")])?;
-    crate::support::apply(&changed, staged.dir())?;
+    crate::support::apply(&changed, &*staged)?;
     staged.commit(&id("d"), Some(&id("c")))?;
     driver.remove(&id("c"))?;
     assert_eq!(listing_of(base)?, before);
