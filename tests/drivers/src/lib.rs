@@ -1,5 +1,6 @@
 //! What the tests of the drivers share beside the laws of `layergraph_driver::conformance`: layers
-//! of a few lines, trees as lines, and the original's calls.
+//! of a few lines, trees as lines, the original's calls, and laws for those whose files can be
+//! looked at (`faults`).
 //!
 //! # Limitations
 //!
@@ -7,6 +8,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod faults;
 mod original;
 
 use std::error::Error;
@@ -14,7 +16,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use layergraph_archive::{Place, UnpackOptions, View, listing, unpack};
-use layergraph_driver::{DriverOptions, LayerId, StagedLayer};
+use layergraph_driver::{DriverOptions, LayerId, OpenDriver, StagedLayer};
 use layergraph_fs::{Dir, Durability};
 use layergraph_tar::{Kind, NewMember, Writer};
 use layergraph_tests::{ByUser, run};
@@ -80,6 +82,27 @@ pub fn apply(mut layer: &[u8], staged: &dyn StagedLayer) -> Result {
         None => staged.dir().into(),
     };
     unpack(&mut layer, place, &UnpackOptions::default())?;
+    Ok(())
+}
+
+/// Checks that opening a store, and asking for what is not in it, makes nothing on disk.
+///
+/// # Errors
+///
+/// What the driver says.
+///
+/// # Panics
+///
+/// If it makes something, or finds what is not there.
+pub fn check_opening_makes_nothing(open: OpenDriver) -> Result {
+    let parent = tempfile::tempdir()?;
+    let root = parent.path().join("root");
+    let driver = open(&root, &options(Durability::Full))?;
+    assert_eq!(driver.list()?, []);
+    assert!(!driver.exists(&id("a"))?);
+    assert_eq!(driver.sweep()?, 0);
+    driver.unmount(&id("a"))?;
+    assert!(!root.exists());
     Ok(())
 }
 

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use layergraph_driver::conformance::assert_swept;
 use layergraph_driver::{Driver, DriverErrorKind, MountOptions, StagedLayer};
+use layergraph_driver_tests::faults::{
+    Answer, Scene, check_commits, check_removals, commit, during, faults,
+};
 use layergraph_fs::Durability;
 use layergraph_fs::faults::{Call, Fault, FaultLog};
 use layergraph_tests::{Scratch, names, require};
@@ -14,25 +17,28 @@ use rustix::io::Errno;
 
 use crate::support::{Result, Store, apply, assert_refused, id, layer, to_change};
 
-type Answer = std::result::Result<(), layergraph_driver::DriverError>;
-
 /// A store with a layer `base` that another is built on, and everything a driver makes once.
-struct Scene {
+struct OverlayScene {
     store: Store,
 }
 
-impl Scene {
-    fn new() -> Result<Scene> {
+impl OverlayScene {
+    fn new() -> Result<OverlayScene> {
         let store = Store::at(Scratch::in_memory()?, Durability::Full)?;
         store.commit("warm", None, &layer(&[])?)?;
         store.driver.remove(&id("warm"))?;
         let base = [(0o755, "d/"), (0o644, "d/f = 1")];
         store.commit("base", None, &layer(&base)?)?;
         store.commit("sibling", Some("base"), &layer(&[])?)?;
-        Ok(Scene { store })
+        Ok(OverlayScene { store })
+    }
+}
+
+impl Scene for OverlayScene {
+    fn driver(&self) -> &dyn Driver {
+        &self.store.driver
     }
 
-    /// Stages a child with a change.
     fn stage(&self) -> Result<Box<dyn StagedLayer>> {
         let staged = self.store.driver.stage(Some(&id("base")))?;
         let change = [(0o755, "d/"), (0o600, "d/f = 4"), (0o644, "new = 3")];
@@ -40,16 +46,18 @@ impl Scene {
         Ok(staged)
     }
 
-    /// Checks that the child is whole, if it is there, and returns whether it is.
+    fn child(&self) -> Result<Vec<String>> {
+        self.store.listing("child")
+    }
+
     fn is_whole(&self, expected: &[String], when: &str) -> Result<bool> {
         if !self.store.driver.exists(&id("child"))? {
             return Ok(false);
         }
-        assert_eq!(self.store.listing("child")?, expected, "{when}");
+        assert_eq!(self.child()?, expected, "{when}");
         Ok(true)
     }
 
-    /// The names in the store, as far as they do not change from one store to the next.
     fn names(&self) -> Result<BTreeSet<PathBuf>> {
         let links = fs::read_dir(self.store.home("l"))?.count();
         let root = self.store.root();
@@ -63,7 +71,6 @@ impl Scene {
         Ok(names)
     }
 
-    /// Sweeps, and checks that then the store has these names.
     fn assert_swept(&self, expected: &BTreeSet<PathBuf>, when: &str) -> Result {
         // At least once, so that the second finds what is to stay.
         self.store.driver.sweep()?;
@@ -74,80 +81,23 @@ impl Scene {
     }
 }
 
-/// The faults that are tried at each call, and whether the program dies of them.
-fn faults() -> [(Fault, bool); 4] {
-    let fail = |errno: Errno| (Fault::Fail(errno.raw_os_error()), false);
-    [
-        fail(Errno::IO),
-        fail(Errno::NOSPC),
-        (Fault::Crash, true),
-        (Fault::Tear, true),
-    ]
-}
-
-/// Does `work` in a new scene, with the fault at the call number `at`, if there is one.
-fn run<T>(
-    prepare: impl FnOnce(&Scene) -> Result<T>,
-    work: impl FnOnce(&Scene, T) -> Answer,
-    fault: Option<(usize, Fault)>,
-) -> Result<(Scene, Answer, FaultLog)> {
-    let scene = Scene::new()?;
-    let prepared = prepare(&scene)?;
-    let log = FaultLog::new();
-    if let Some((at, fault)) = fault {
-        log.inject(at, fault);
-    }
-    let answer = log.during(|| work(&scene, prepared));
-    Ok((scene, answer, log))
-}
-
-fn commit(_: &Scene, staged: Box<dyn StagedLayer>) -> Answer {
-    staged.commit(&id("child"), Some(&id("base")))
-}
-
-fn remove(scene: &Scene, (): ()) -> Answer {
-    scene.store.driver.remove(&id("child"))
-}
-
 #[test]
 fn r50_r55_a_commit_with_a_fault_at_any_call_leaves_a_whole_layer_or_none() -> Result {
-    let before = Scene::new()?.names()?;
-    let (good, answer, log) = run(Scene::stage, commit, None)?;
-    answer?;
-    let (child, after) = (good.store.listing("child")?, good.names()?);
-    assert!(log.calls().len() >= 10, "{:?}", log.calls());
-    for at in 0..log.calls().len() {
-        for (fault, is_deadly) in faults() {
-            let fault = (at, fault);
-            let (scene, answer, log) = run(Scene::stage, commit, Some(fault))?;
-            let when = format!("{fault:?} at {:?}", log.calls()[at]);
-            let is_there = scene.is_whole(&child, &when)?;
-            if !is_deadly {
-                assert_eq!(answer.is_ok(), is_there, "{when}: {answer:?}");
-            }
-            scene.assert_swept(if is_there { &after } else { &before }, &when)?;
-            if !is_there {
-                // What has failed is in nobody's way.
-                commit(&scene, scene.stage()?)?;
-                assert_eq!(scene.store.listing("child")?, child, "{when}");
-            }
-        }
-    }
-    Ok(())
+    check_commits(OverlayScene::new, 10)
 }
 
 /// A layer that nothing is built on in the end can be changed, unless the program died.
 #[test]
 fn r55_a_commit_that_fails_seals_no_parent() -> Result {
-    let on_sibling = |scene: &Scene, ()| -> Answer {
+    let on_sibling = |scene: &OverlayScene, ()| -> Answer {
         let staged = scene.store.driver.stage(None)?;
         staged.commit(&id("child"), Some(&id("sibling")))
     };
-    let (_, answer, log) = run(|_| Ok(()), on_sibling, None)?;
+    let (_, answer, log) = during(OverlayScene::new, |_| Ok(()), on_sibling, None)?;
     answer?;
     for at in 0..log.calls().len() {
         let fault = (at, Fault::Fail(Errno::IO.raw_os_error()));
-        let (scene, answer, log) = run(|_| Ok(()), on_sibling, Some(fault))?;
+        let (scene, answer, log) = during(OverlayScene::new, |_| Ok(()), on_sibling, Some(fault))?;
         let is_sealed = scene.store.home("sibling/committed").exists();
         assert_eq!(is_sealed, answer.is_ok(), "at {:?}", log.calls()[at]);
     }
@@ -156,40 +106,14 @@ fn r55_a_commit_that_fails_seals_no_parent() -> Result {
 
 #[test]
 fn r50_r55_a_removal_with_a_fault_at_any_call_leaves_a_whole_layer_or_none() -> Result {
-    let prepare = |scene: &Scene| -> Result { Ok(commit(scene, scene.stage()?)?) };
-    let gone = Scene::new()?.names()?;
-    let (good, answer, _) = run(prepare, |_, ()| Ok(()), None)?;
-    answer?;
-    let (child, there) = (good.store.listing("child")?, good.names()?);
-    let (swept, answer, log) = run(prepare, remove, None)?;
-    answer?;
-    assert_eq!(swept.names()?, gone, "nothing is left for a sweep");
-    for at in 0..log.calls().len() {
-        for (fault, is_deadly) in faults() {
-            let fault = (at, fault);
-            let (scene, answer, log) = run(prepare, remove, Some(fault))?;
-            let when = format!("{fault:?} at {:?}", log.calls()[at]);
-            assert!(answer.is_err() || !is_deadly, "{when}");
-            let is_there = scene.is_whole(&child, &when)?;
-            scene.assert_swept(if is_there { &there } else { &gone }, &when)?;
-            match remove(&scene, ()) {
-                Ok(()) => assert!(is_there, "{when}"),
-                Err(error) => {
-                    assert_eq!(error.kind(), DriverErrorKind::NotFound, "{when}: {error:?}");
-                    assert!(!is_there, "{when}");
-                }
-            }
-            scene.assert_swept(&gone, &when)?;
-        }
-    }
-    Ok(())
+    check_removals(OverlayScene::new)
 }
 
 /// A mount that fails is not there, and has no record; after a crash it has one or is not there.
 #[test]
 fn r55_a_mount_with_a_fault_at_any_call_is_recorded_or_not_there() -> Result {
     require!(overlay_mount);
-    let scene = Scene::new()?;
+    let scene = OverlayScene::new()?;
     let store = &scene.store;
     store.commit("child", Some("base"), &layer(&[])?)?;
     let child = id("child");
@@ -231,7 +155,7 @@ fn r55_a_mount_with_a_fault_at_any_call_is_recorded_or_not_there() -> Result {
 /// has its own name, and that before the commit returns.
 #[test]
 fn r50_r52_a_commit_is_durable_when_it_returns() -> Result {
-    let scene = Scene::new()?;
+    let scene = OverlayScene::new()?;
     let staged = scene.stage()?;
     let log = FaultLog::new();
     log.during(|| commit(&scene, staged))?;

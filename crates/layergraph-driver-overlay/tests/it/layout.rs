@@ -5,22 +5,15 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use layergraph_driver::{Driver, DriverErrorKind};
 use layergraph_driver_overlay::OverlayDriver;
+use layergraph_driver_tests::check_opening_makes_nothing;
 use layergraph_fs::Durability;
 use layergraph_tests::{Scratch, names};
 
-use crate::support::{Result, Store, apply, assert_refused, id, layer, options};
+use crate::support::{Result, Store, apply, assert_refused, id, layer};
 
 #[test]
 fn opening_makes_nothing() -> Result {
-    let parent = tempfile::tempdir()?;
-    let root = parent.path().join("root");
-    let driver = OverlayDriver::open(&root, &options(Durability::Full))?;
-    assert_eq!(driver.list()?, []);
-    assert!(!driver.exists(&id("a"))?);
-    assert_eq!(driver.sweep()?, 0);
-    driver.unmount(&id("a"))?;
-    assert!(!root.exists());
-    Ok(())
+    check_opening_makes_nothing(OverlayDriver::open_dyn)
 }
 
 /// As the second driver of the original has them, so that other programs find their way.

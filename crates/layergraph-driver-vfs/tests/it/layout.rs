@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use layergraph_driver::{Driver, DriverErrorKind, MountOptions};
+use layergraph_driver_tests::check_opening_makes_nothing;
 use layergraph_driver_vfs::VfsDriver;
 use layergraph_fs::Durability;
 use layergraph_tests::{Scratch, names};
@@ -16,15 +17,7 @@ fn some_layer() -> Result<Vec<u8>> {
 
 #[test]
 fn opening_makes_nothing() -> Result {
-    let parent = tempfile::tempdir()?;
-    let root = parent.path().join("root");
-    let driver = VfsDriver::open(&root, &options(Durability::Full))?;
-    assert_eq!(driver.list()?, []);
-    assert!(!driver.exists(&id("a"))?);
-    assert_eq!(driver.sweep()?, 0);
-    driver.unmount(&id("a"))?;
-    assert!(!root.exists());
-    Ok(())
+    check_opening_makes_nothing(VfsDriver::open_dyn)
 }
 
 /// Trees stand in `vfs/dir` and nothing else does, so that the original finds what it would have
