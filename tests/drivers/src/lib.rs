@@ -9,7 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod faults;
-mod original;
+pub mod original;
 
 use std::error::Error;
 use std::path::Path;
@@ -20,8 +20,6 @@ use layergraph_driver::{DriverOptions, LayerId, OpenDriver, StagedLayer};
 use layergraph_fs::{Dir, Durability};
 use layergraph_tar::{Kind, NewMember, Writer};
 use layergraph_tests::{ByUser, run};
-
-pub use original::{agrees, answer};
 
 /// What a test returns.
 pub type Result<T = ()> = std::result::Result<T, Box<dyn Error + Send + Sync>>;

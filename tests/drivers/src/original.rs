@@ -1,9 +1,15 @@
 //! The calls that the original's drivers were asked with, and whether an answer is theirs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use layergraph_driver::{Driver, DriverError, DriverErrorKind, LayerId, MountOptions, naive};
 use serde_json::{Value, json};
+
+/// Where the store is that the original wrote with its driver overlay, and what it answered, by the
+/// driver's own calls (`expected.json`, `*.listing`) and by the graph's (those and the rest).
+pub fn overlay() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data/overlay")
+}
 
 /// Makes the original's call. `root` is the root of the store.
 ///

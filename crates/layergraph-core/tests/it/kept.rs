@@ -17,6 +17,12 @@ pub(crate) const INDEPENDENT: bool = false;
 
 /// What a store has as soon as anything was done in it.
 pub(crate) const FURNITURE: &[&str] = &["vfs", "vfs/.staging", "vfs/.trash", "vfs/dir"];
+
+/// What the original wrote and answered with this driver, seen from `tests/data/graph`.
+pub(crate) fn recorded() -> PathBuf {
+    "vfs".into()
+}
+
 /// Everything of a layer.
 pub(crate) fn layer(root: &Path, id: &str) -> PathBuf {
     root.join("vfs/dir").join(id)

@@ -17,26 +17,26 @@ use serde_json::Value;
 use crate::kept;
 use crate::support::{Store, chain, forced, image, kind, layer, layer_id, listing_of};
 
-pub(crate) fn data(name: &str) -> PathBuf {
+pub(crate) fn data(name: impl AsRef<Path>) -> PathBuf {
     Path::new("tests/data/graph").join(name)
 }
 
-pub(crate) fn json(name: &str) -> Value {
+pub(crate) fn json(name: impl AsRef<Path>) -> Value {
     let text = fs::read(data(name)).expect("the reference is there");
     serde_json::from_slice(&text).expect("the reference is JSON")
 }
 
 /// What the original wrote and answered with the driver of the tests.
-pub(crate) fn of_driver(name: &str) -> String {
-    format!("{}/{name}", kept::NAME)
+pub(crate) fn of_driver(name: &str) -> PathBuf {
+    kept::recorded().join(name)
 }
 
 pub(crate) fn expected() -> Value {
-    json(&of_driver("expected.json"))
+    json(of_driver("expected.json"))
 }
 
 /// Unpacks the root of a store, with all that it was packed with.
-pub(crate) fn unpacked(name: &str) -> Store {
+pub(crate) fn unpacked(name: impl AsRef<Path>) -> Store {
     let store = Store::new().expect("a place for a store");
     let status = Command::new("tar")
         .args(["--xattrs", "--xattrs-include=*", "--numeric-owner", "-p"])
@@ -96,7 +96,7 @@ pub(crate) fn check_ids(expected: &Value, graph: &Graph, map: &str) {
 fn the_nodes_and_every_prefix_are_those_of_the_original() {
     layergraph_tests::require!(root);
     layergraph_tests::require!(program "tar");
-    let (store, expected) = (unpacked(&of_driver("root.tar.gz")), expected());
+    let (store, expected) = (unpacked(of_driver("root.tar.gz")), expected());
     let graph = store.open();
     check_ids(&expected, &graph, "map");
     assert!(graph.map().unwrap().broken.is_empty());
@@ -117,7 +117,7 @@ fn the_nodes_and_every_prefix_are_those_of_the_original() {
 fn what_a_node_says_is_what_it_said() {
     layergraph_tests::require!(root);
     layergraph_tests::require!(program "tar");
-    let (store, expected) = (unpacked(&of_driver("root.tar.gz")), expected());
+    let (store, expected) = (unpacked(of_driver("root.tar.gz")), expected());
     let graph = store.open();
     for (name, image) in images(&expected) {
         let id = parse(&image["id"]);
@@ -227,12 +227,12 @@ fn listed_too(name: &str) -> (Vec<&'static str>, u64) {
 fn trees_and_changes_are_those_of_the_original() {
     layergraph_tests::require!(root);
     layergraph_tests::require!(program "tar");
-    let (store, expected) = (unpacked(&of_driver("root.tar.gz")), expected());
+    let (store, expected) = (unpacked(of_driver("root.tar.gz")), expected());
     let graph = store.open();
     for (name, image) in images(&expected) {
         let node = graph.get(text(&image["id"])).unwrap();
         let ours = listing_of(&graph, &node.id());
-        let theirs = fs::read_to_string(data(&of_driver(&format!("{name}.listing")))).unwrap();
+        let theirs = fs::read_to_string(data(of_driver(&format!("{name}.listing")))).unwrap();
         assert_eq!(ours, theirs, "{name}");
         let digest = Digest::of(Algorithm::Sha256, &ours);
         assert_eq!(*digest.hex(), image["listing_sha256"], "{name}");
@@ -286,7 +286,7 @@ fn check_driver_layer(graph: &Graph, id: &Value, theirs: &Value) {
 fn digests_are_set_where_they_were() {
     layergraph_tests::require!(root);
     layergraph_tests::require!(program "tar");
-    let (store, expected) = (unpacked(&of_driver("root.tar.gz")), expected());
+    let (store, expected) = (unpacked(of_driver("root.tar.gz")), expected());
     let graph = store.open();
     let digest = parse_checksum(&format!("sha256:{}", "ab".repeat(32))).unwrap();
     let id = parse(&expected["ids"]["twin"]);
@@ -317,7 +317,7 @@ fn digests_are_set_where_they_were() {
 fn what_is_deleted_goes_and_can_be_registered_again() {
     layergraph_tests::require!(root);
     layergraph_tests::require!(program "tar");
-    let (store, expected) = (unpacked(&of_driver("root.tar.gz")), expected());
+    let (store, expected) = (unpacked(of_driver("root.tar.gz")), expected());
     let graph = store.open();
     let plain = DeleteOptions::default();
     for (name, asked) in [("b45e", "delete_ambiguous"), ("Not_foo", "delete_unknown")] {
@@ -363,7 +363,7 @@ fn what_is_deleted_goes_and_can_be_registered_again() {
 fn registering_an_id_that_exists_is_the_same_error_and_harms_nothing() {
     layergraph_tests::require!(root);
     layergraph_tests::require!(program "tar");
-    let (store, expected) = (unpacked(&of_driver("root.tar.gz")), expected());
+    let (store, expected) = (unpacked(of_driver("root.tar.gz")), expected());
     let (graph, expected) = (store.open(), &expected["register_existing_id"]);
     let id = NodeId::from_bytes([0xab; 32]);
     let tar = layer(&["a = four"]);

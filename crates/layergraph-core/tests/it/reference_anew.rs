@@ -14,7 +14,7 @@ use crate::support::{Store, forced, id, image, listing_of};
 /// The listing of the original's tree, with what our rules make of the same layers.
 fn listing_by_rule(name: &str) -> String {
     let read =
-        |name: &str| fs::read_to_string(data(&of_driver(&format!("{name}.listing")))).unwrap();
+        |name: &str| fs::read_to_string(data(of_driver(&format!("{name}.listing")))).unwrap();
     let is_of = |line: &str, path: &str| line.split('\t').next() == Some(path);
     let base = read("base");
     let of_base = |path: &str| {
@@ -68,11 +68,11 @@ fn late() -> String {
 
 /// Registers what the original was given under this name.
 pub(crate) fn register(graph: &Graph, name: &str) -> Node {
-    let described = fs::read(data(&format!("json/{name}.json"))).unwrap();
+    let described = fs::read(data(format!("json/{name}.json"))).unwrap();
     let image = Image::decode(&described).unwrap();
     let layer = [".tar", ".tar.gz", ".tar.bz2"]
         .iter()
-        .find_map(|extension| fs::read(data(&format!("layers/{name}{extension}"))).ok());
+        .find_map(|extension| fs::read(data(format!("layers/{name}{extension}"))).ok());
     match &layer {
         Some(layer) => graph.register(&image, Some(&mut &layer[..])).unwrap(),
         None => graph.register(&image, None).unwrap(),

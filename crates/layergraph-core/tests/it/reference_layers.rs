@@ -80,7 +80,7 @@ fn our_rows(tar: &[u8]) -> (Vec<String>, Rows) {
 }
 
 fn their_rows(name: &str) -> (Vec<String>, Rows) {
-    let lines = fs::read_to_string(data(&of_driver(&format!("{name}.tarlayer.jsonl")))).unwrap();
+    let lines = fs::read_to_string(data(of_driver(&format!("{name}.tarlayer.jsonl")))).unwrap();
     let (mut names, mut rows) = (Vec::new(), Rows::new());
     for line in lines.lines() {
         let entry: Value = serde_json::from_str(line).unwrap();
@@ -132,7 +132,7 @@ fn packed_otherwise(name: &str) -> (Vec<&'static str>, &'static [&'static str]) 
 fn layers_have_the_entries_that_the_original_exported() {
     layergraph_tests::require!(root);
     layergraph_tests::require!(program "tar");
-    let (store, expected) = (unpacked(&of_driver("root.tar.gz")), expected());
+    let (store, expected) = (unpacked(of_driver("root.tar.gz")), expected());
     let graph = store.open();
     // child1 comes last, because its tree is changed, and others are built on it.
     let (last, first): (Vec<_>, Vec<_>) = images(&expected)

@@ -28,7 +28,7 @@ fn listings(graph: &Graph, all: &[NodeId]) -> Vec<String> {
 fn o4_a_layer_on_an_image_of_2015_changes_no_image() -> Result {
     layergraph_tests::require!(root);
     layergraph_tests::require!(program "tar");
-    let (store, expected) = (unpacked(&of_driver("root.tar.gz")), expected());
+    let (store, expected) = (unpacked(of_driver("root.tar.gz")), expected());
     let graph = store.open();
     let all: Vec<NodeId> = images(&expected)
         .iter()
@@ -81,7 +81,7 @@ fn o4_a_layer_on_an_image_of_2015_changes_no_image() -> Result {
 
 /// Reads the listing of an image as it was recorded.
 fn recorded(name: &str) -> Result<String> {
-    let path = crate::reference::data(&of_driver(&format!("{name}.listing")));
+    let path = crate::reference::data(of_driver(&format!("{name}.listing")));
     Ok(std::fs::read_to_string(path)?)
 }
 
@@ -89,7 +89,7 @@ fn recorded(name: &str) -> Result<String> {
 fn o4_a_hard_link_to_a_file_of_an_image_of_2015_leaves_that_alone() -> Result {
     layergraph_tests::require!(root);
     layergraph_tests::require!(program "tar");
-    let (store, expected) = (unpacked(&of_driver("root.tar.gz")), expected());
+    let (store, expected) = (unpacked(of_driver("root.tar.gz")), expected());
     let graph = store.open();
     let on_disk =
         |store: &Store, name: &str| everything(&store.files(&parse(&expected["ids"][name])));
@@ -140,7 +140,7 @@ fn o4_a_hard_link_to_a_file_of_an_image_of_2015_leaves_that_alone() -> Result {
 fn a_layer_on_that_of_a_container_of_2015_keeps_it_and_its_image() -> Result {
     layergraph_tests::require!(root);
     layergraph_tests::require!(program "tar");
-    let (store, expected) = (unpacked(&of_driver("root.tar.gz")), expected());
+    let (store, expected) = (unpacked(of_driver("root.tar.gz")), expected());
     let graph = store.open();
     let driver = graph.driver();
     let container = text(&expected["container_init"]);

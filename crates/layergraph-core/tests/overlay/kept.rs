@@ -26,6 +26,11 @@ pub(crate) const FURNITURE: &[&str] = &[
     "overlay/l",
 ];
 
+/// What the original wrote and answered with this driver.
+pub(crate) fn recorded() -> PathBuf {
+    layergraph_driver_tests::original::overlay()
+}
+
 /// Everything of a layer.
 pub(crate) fn layer(root: &Path, id: &str) -> PathBuf {
     root.join("overlay").join(id)

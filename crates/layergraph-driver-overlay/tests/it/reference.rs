@@ -7,7 +7,7 @@ use std::thread;
 
 use layergraph_archive::View;
 use layergraph_driver::{Driver, DriverErrorKind, LayerId, MountOptions};
-use layergraph_driver_tests::{agrees, answer};
+use layergraph_driver_tests::original::{agrees, answer, overlay};
 use layergraph_fs::Dir;
 use layergraph_tests::{names, require};
 use serde_json::{Value, json};
@@ -19,7 +19,9 @@ fn unpacked() -> Result<Store> {
     let store = Store::new()?;
     let status = Command::new("tar")
         .args(["--xattrs", "--xattrs-include=*", "--numeric-owner", "-p"])
-        .args(["-xf", "tests/data/overlay/root.tar.gz", "-C"])
+        .arg("-xf")
+        .arg(overlay().join("root.tar.gz"))
+        .arg("-C")
         .arg(store.root())
         .status()?;
     assert!(status.success());
@@ -28,7 +30,7 @@ fn unpacked() -> Result<Store> {
 
 fn expected() -> Result<Value> {
     Ok(serde_json::from_slice(&fs::read(
-        "tests/data/overlay/expected.json",
+        overlay().join("expected.json"),
     )?)?)
 }
 
@@ -65,7 +67,7 @@ fn recorded(expected: &Value) -> Result<Vec<Recorded>> {
 }
 
 fn listing(name: &str) -> Result<Vec<String>> {
-    let text = fs::read_to_string(format!("tests/data/overlay/{name}.listing"))?;
+    let text = fs::read_to_string(overlay().join(format!("{name}.listing")))?;
     Ok(text.lines().map(str::to_owned).collect())
 }
 

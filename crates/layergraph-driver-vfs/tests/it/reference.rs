@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, SystemTime};
 
 use layergraph_driver::{Driver, DriverErrorKind};
-use layergraph_driver_tests::{agrees, answer};
+use layergraph_driver_tests::original::{agrees, answer};
 use layergraph_tar::{Kind, NewMember, Writer};
 use layergraph_tests::require;
 use serde_json::{Value, json};
