@@ -28,6 +28,7 @@
 #![forbid(unsafe_code)]
 
 mod again;
+mod errors;
 mod names;
 pub mod need;
 mod process;
@@ -39,6 +40,7 @@ pub use again::{
     ByUser, Partner, again, as_partner, has_passed, is_inside, is_prepared, is_user, is_within,
     partner_as_user, partner_home, ready_until_told, say, test_name,
 };
+pub use errors::error_chain;
 pub use names::{escaped, names};
 pub use process::{
     USER, allow_open_files, as_user, installed, peak_memory_of_children, run, user_directory,

@@ -326,13 +326,7 @@ fn unpack_known(below: &View, tar: &[u8]) -> TempDir {
 pub(crate) fn check_refused(before: &[&str], tar: &[u8]) -> String {
     let directory = tree(before);
     let error = apply(tar, directory.path()).expect_err("it must be refused");
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
+    layergraph_tests::error_chain(&error)
 }
 
 /// Lists the changes between two trees.

@@ -10,10 +10,12 @@ use layergraph_image::v1::Image;
 use layergraph_tests::names;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
+use layergraph_tests::error_chain;
+
 use crate::hooked::{COMMITTED, Hooked, once_at};
 use crate::support::{
-    Result, Store, chain, forced, id, image, kind, listing_of, open, open_driver, open_with,
-    register, register_all, try_open,
+    Result, Store, forced, id, image, kind, listing_of, open, open_driver, open_with, register,
+    register_all, try_open,
 };
 
 #[test]
@@ -66,7 +68,7 @@ fn r34_p5_a_broken_node_is_told_and_hides_no_other() -> Result {
             GraphErrorKind::Damaged
         );
     }
-    let error = chain(&graph.get(&id(7).to_string()).unwrap_err());
+    let error = error_chain(&graph.get(&id(7).to_string()).unwrap_err());
     let text = format!("unable to calculate size of image id \"{}\": ", id(7));
     assert!(error.starts_with(&text), "{error}");
     assert_eq!(graph.by_parent()?.len(), 1);
@@ -180,7 +182,7 @@ fn r11_a_lock_that_is_no_file_is_damage_and_keeps_nobody_from_reading() -> Resul
         assert_eq!(refused.len(), 5);
         for error in refused {
             assert_eq!(error.kind(), GraphErrorKind::Damaged, "{by}: {error:?}");
-            assert!(chain(&error).contains("/lock"), "{by}: {error:?}");
+            assert!(error_chain(&error).contains("/lock"), "{by}: {error:?}");
         }
         assert!(store.contents() == before, "{by}");
         let again = store.open();
@@ -218,7 +220,7 @@ fn a_staging_directory_that_is_none_is_damage_and_keeps_nobody_from_reading() ->
         assert_eq!(told.len(), 6);
         for error in told.iter().chain(graph.unswept()) {
             assert_eq!(error.kind(), GraphErrorKind::Damaged, "{by}: {error:?}");
-            assert!(chain(error).contains("_tmp"), "{by}: {error:?}");
+            assert!(error_chain(error).contains("_tmp"), "{by}: {error:?}");
         }
         assert!(graph.unswept().is_some());
         assert_eq!(graph.map()?.by_id.len(), 2);

@@ -9,10 +9,12 @@ use layergraph_driver::DriverOptions;
 use layergraph_driver::conformance::ModelDriver;
 use layergraph_image::NodeId;
 
+use layergraph_tests::error_chain;
+
 use crate::hooked::{Failing, Hooked, once_at};
 use crate::kept;
 use crate::support::{
-    FailsAfter, Meanwhile, Result, Store, chain, forced, id, image, layer, layer_id, listing_of,
+    FailsAfter, Meanwhile, Result, Store, forced, id, image, layer, layer_id, listing_of,
     open_driver, open_with, register,
 };
 
@@ -28,7 +30,7 @@ fn p2_a_reader_that_fails_after_any_number_of_bytes_leaves_nothing() -> Result {
         let mut reader = FailsAfter(&tar, length);
         let error = graph.register(&child, Some(&mut reader)).unwrap_err();
         assert_eq!(error.kind(), GraphErrorKind::Layer, "after {length} bytes");
-        assert!(chain(&error).ends_with("the source is gone"));
+        assert!(error_chain(&error).ends_with("the source is gone"));
         assert!(store.contents() == before, "after {length} bytes");
     }
     graph.register(&child, Some(&mut &tar[..]))?;
@@ -241,7 +243,10 @@ fn the_second_of_two_registers_of_one_id_fails_and_harms_nothing() -> Result {
         .register(&image(&id(1), None), Some(&mut reader))
         .unwrap_err();
     assert_eq!(error.kind(), GraphErrorKind::AlreadyExists);
-    assert_eq!(chain(&error), format!("Image {} already exists", id(1)));
+    assert_eq!(
+        error_chain(&error),
+        format!("Image {} already exists", id(1))
+    );
     assert!(listing_of(&graph, &id(1)).contains("f-ab01"));
     assert!(store.unfinished().is_empty());
     Ok(())

@@ -8,10 +8,12 @@ use std::time::Duration;
 use layergraph_core::{DeleteOptions, Graph, GraphError, GraphErrorKind};
 use layergraph_image::NodeId;
 
+use layergraph_tests::error_chain;
+
 use crate::hooked::{Hooked, once_at};
 use crate::kept;
 use crate::support::{
-    Result, Store, chain, forced, id, image, kind, open_with, other_id, register, register_all,
+    Result, Store, forced, id, image, kind, open_with, other_id, register, register_all,
     register_apart,
 };
 
@@ -41,7 +43,7 @@ fn a_circle_of_parents_ends_every_walk_and_no_list() -> Result {
         });
         let error = walked.expect_err("it never ends");
         assert_eq!(error.kind(), GraphErrorKind::Damaged);
-        assert!(chain(&error).starts_with("Error while getting parent image: "));
+        assert!(error_chain(&error).starts_with("Error while getting parent image: "));
         assert_eq!(seen.len(), seen.iter().collect::<BTreeSet<_>>().len());
         assert!(graph.depth(&node).is_err() && graph.check_depth(&node).is_err());
         let below = graph.parents_size(&node);
@@ -198,7 +200,7 @@ fn a_node_that_would_be_its_own_ancestor_is_refused_and_changes_nothing() -> Res
             let refused = graph.register(&image(&id(1), Some(parent)), None);
             let error = refused.expect_err("it leads back");
             assert_eq!(error.kind(), GraphErrorKind::Circle, "{name}: {error:?}");
-            assert!(chain(&error).contains(&whole), "{error}");
+            assert!(error_chain(&error).contains(&whole), "{error}");
             assert!(store.contents() == before, "{name}");
             assert!(store.unfinished().is_empty());
         }

@@ -14,8 +14,10 @@ use layergraph_image::NodeId;
 use layergraph_image::v1::Image;
 use serde_json::Value;
 
+use layergraph_tests::error_chain;
+
 use crate::kept;
-use crate::support::{Store, chain, forced, image, kind, layer, layer_id, listing_of};
+use crate::support::{Store, forced, image, kind, layer, layer_id, listing_of};
 
 pub(crate) fn data(name: impl AsRef<Path>) -> PathBuf {
     Path::new("tests/data/graph").join(name)
@@ -105,7 +107,7 @@ fn the_nodes_and_every_prefix_are_those_of_the_original() {
         let (name, answer) = (text(&asked[0]), &asked[1]);
         match graph.get(name) {
             Ok(node) => assert_eq!(node.id().to_string(), answer["id"], "{name:?}"),
-            Err(error) => assert_eq!(chain(&error), answer["err"], "{name:?}"),
+            Err(error) => assert_eq!(error_chain(&error), answer["err"], "{name:?}"),
         }
     }
     for asked in expected["exists"].as_array().expect("a list") {
@@ -140,10 +142,10 @@ fn what_a_node_says_is_what_it_said() {
             (Ok(digest), None) => assert_eq!(digest.as_str(), image["digest"]["digest"], "{name}"),
             // G4: the text that is no digest stands in the error.
             (Err(error), Some(theirs)) if name == "child2" => assert_eq!(
-                chain(&error),
+                error_chain(&error),
                 format!("the layer's digest is written down as \"not a digest\": {theirs}")
             ),
-            (Err(error), Some(theirs)) => assert_eq!(chain(&error), theirs, "{name}"),
+            (Err(error), Some(theirs)) => assert_eq!(error_chain(&error), theirs, "{name}"),
             (digest, theirs) => panic!("{name}: {digest:?}, and not {theirs:?}"),
         }
         let is_on_child1 = name == "grand" || name == "metaonly";
@@ -158,11 +160,11 @@ fn what_a_node_says_is_what_it_said() {
         }
     }
     let missing = parse(&expected["ids"]["gone"]);
-    let error = chain(&graph.raw_json(&missing).unwrap_err());
+    let error = error_chain(&graph.raw_json(&missing).unwrap_err());
     let text = format!("Failed to read json for image {missing}: ");
     assert!(error.starts_with(&text), "{error}");
     let error = graph.digest(&missing).unwrap_err();
-    assert_eq!(chain(&error), "digest is not set for layer");
+    assert_eq!(error_chain(&error), "digest is not set for layer");
 }
 
 fn check_history(graph: &Graph, node: &Node, theirs: &Value, more: i64) {
@@ -172,9 +174,12 @@ fn check_history(graph: &Graph, node: &Node, theirs: &Value, more: i64) {
         Ok::<(), layergraph_core::GraphError>(())
     });
     assert_eq!(ids(&history), texts(&theirs["ids"]));
-    let error = walked.err().map(|error| chain(&error));
+    let error = walked.err().map(|error| error_chain(&error));
     assert_eq!(error.as_deref(), theirs["err"].as_str());
-    let error = graph.check_depth(node).err().map(|error| chain(&error));
+    let error = graph
+        .check_depth(node)
+        .err()
+        .map(|error| error_chain(&error));
     assert_eq!(error.as_deref(), theirs["depth_err"].as_str());
     let below = graph.parents_size(node);
     assert_eq!(below.bytes, number(&theirs["parents_size"]) + more);
@@ -243,7 +248,11 @@ fn trees_and_changes_are_those_of_the_original() {
             assert!(theirs.contains(gone), "{name}: {theirs}");
             let error = graph.changes(&node).unwrap_err();
             assert_eq!(error.kind(), GraphErrorKind::NotFound);
-            assert!(chain(&error).contains(gone), "{name}: {}", chain(&error));
+            assert!(
+                error_chain(&error).contains(gone),
+                "{name}: {}",
+                error_chain(&error)
+            );
             assert!(graph.diff_size(&node).is_err(), "{name}");
             continue;
         }
@@ -305,7 +314,7 @@ fn digests_are_set_where_they_were() {
 
     let theirs = text(&expected["setdigest_missing"]["err"]);
     let missing = NodeId::from_bytes([0xff; 32]);
-    let error = chain(&graph.set_digest(&missing, &digest).unwrap_err());
+    let error = error_chain(&graph.set_digest(&missing, &digest).unwrap_err());
     let (root, said) = (store.root().display().to_string(), "checksum: ");
     let theirs = theirs.replace("$ROOT", &root);
     let until = theirs.find(said).expect("it names the file") + said.len();
@@ -321,7 +330,7 @@ fn what_is_deleted_goes_and_can_be_registered_again() {
     let graph = store.open();
     let plain = DeleteOptions::default();
     for (name, asked) in [("b45e", "delete_ambiguous"), ("Not_foo", "delete_unknown")] {
-        let error = chain(&graph.delete(name, plain).unwrap_err());
+        let error = error_chain(&graph.delete(name, plain).unwrap_err());
         assert_eq!(error, expected[asked]["err"]);
     }
     // G2: what others build on is not deleted, unless it is forced. The original did it.
@@ -373,7 +382,7 @@ fn registering_an_id_that_exists_is_the_same_error_and_harms_nothing() {
     assert_eq!(node.size(), expected["first"]["size"]);
     let before = store.contents();
     let error = graph.register(&image(&id, None), Some(&mut &tar[..]));
-    assert_eq!(chain(&error.unwrap_err()), expected["again"]["err"]);
+    assert_eq!(error_chain(&error.unwrap_err()), expected["again"]["err"]);
     // G1: the original removed the tree.
     assert_eq!(expected["driver_exists_after"], false);
     assert!(graph.driver().exists(&layer_id(&id)).unwrap());

@@ -8,8 +8,10 @@ use layergraph_image::NodeId;
 use layergraph_image::v1::Image;
 use serde_json::Value;
 
+use layergraph_tests::error_chain;
+
 use crate::reference::{check_ids, ids, json, texts, unpacked};
-use crate::support::{chain, id, image, layer, layer_id};
+use crate::support::{id, image, layer, layer_id};
 
 /// The whole name of a case, which is its own where it has no id.
 fn name_of<'a>(expected: &'a Value, case: &'a str) -> &'a str {
@@ -20,7 +22,7 @@ fn name_of<'a>(expected: &'a Value, case: &'a str) -> &'a str {
 
 /// Checks what a broken node says of itself. The texts of the decoders depend on the runtime.
 fn check_broken(case: &str, error: &layergraph_core::GraphError, theirs: &str) {
-    let ours = chain(error);
+    let ours = error_chain(error);
     let made_by_the_store = ["could not find image: ", "image ID ", "Image stored at "];
     if theirs.starts_with("image ID ") {
         // G7: it is said whose id is invalid.
@@ -91,7 +93,7 @@ fn p5_a_damaged_store_answers_as_it_did() {
 
     for case in ["badjson", "nojson", "wrongid", "notanid", "nodriver"] {
         let deleted = graph.delete(name_of(&expected, case), DeleteOptions::default());
-        let error = deleted.err().map(|error| chain(&error));
+        let error = deleted.err().map(|error| error_chain(&error));
         assert_eq!(
             error.as_deref(),
             expected["delete"][case]["err"].as_str(),
@@ -126,7 +128,7 @@ fn what_cannot_be_registered_fails_as_it_did_and_leaves_nothing() {
             ..Image::default()
         };
         let error = graph.register(&image, None).unwrap_err();
-        assert_eq!(chain(&error), answer["err"]);
+        assert_eq!(error_chain(&error), answer["err"]);
         assert_eq!(error.kind(), GraphErrorKind::InvalidId);
     }
     let (fresh, absent) = (id(1), id(2));
@@ -134,7 +136,11 @@ fn what_cannot_be_registered_fails_as_it_did_and_leaves_nothing() {
         .register(&image(&fresh, Some(&absent)), None)
         .unwrap_err();
     let text = format!("Driver vfs failed to create image rootfs {fresh}: ");
-    assert!(chain(&error).starts_with(&text), "{}", chain(&error));
+    assert!(
+        error_chain(&error).starts_with(&text),
+        "{}",
+        error_chain(&error)
+    );
     assert_eq!(error.kind(), GraphErrorKind::NotFound);
     assert!(!graph.driver().exists(&layer_id(&absent)).unwrap());
 

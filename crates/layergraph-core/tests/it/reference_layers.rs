@@ -9,8 +9,9 @@ use layergraph_tar::{Kind, Reader};
 use layergraph_tests::escaped;
 use serde_json::Value;
 
+use layergraph_tests::error_chain;
+
 use crate::reference::{data, expected, images, is_lost, of_driver, text, unpacked};
-use crate::support::chain;
 
 /// What counts of an entry of a layer, by its name.
 type Rows = BTreeMap<String, String>;
@@ -152,7 +153,11 @@ fn layers_have_the_entries_that_the_original_exported() {
             // C7: the original left an empty directory with the name of a sign in the tree.
             let error = graph.tar_layer(&node, &mut Vec::new()).unwrap_err();
             let text = "cannot pack .wh..wh.plnk: in a layer its name is that of a whiteout";
-            assert!(chain(&error).ends_with(text), "{}", chain(&error));
+            assert!(
+                error_chain(&error).ends_with(text),
+                "{}",
+                error_chain(&error)
+            );
             fs::remove_dir(store.files(&node.id()).join(".wh..wh.plnk")).unwrap();
             their_names.retain(|name| name != ".wh..wh.plnk/");
             theirs.remove(".wh..wh.plnk/");

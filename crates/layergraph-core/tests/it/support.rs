@@ -297,17 +297,6 @@ pub(crate) fn files_of(graph: &Graph, id: &NodeId) -> BTreeMap<String, String> {
     entries.iter().map(read).collect()
 }
 
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
-}
-
 /// By path: the kind, the mode, and the content of a file.
 pub(crate) type Contents = BTreeMap<PathBuf, (char, u32, Vec<u8>)>;
 

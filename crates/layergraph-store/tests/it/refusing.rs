@@ -1,26 +1,16 @@
 //! Images that are not what they are said to be.
 
-use std::error::Error;
 use std::sync::atomic::AtomicBool;
 
 use layergraph_digest::DiffId;
 use layergraph_image::oci::{Descriptor, Manifest, MediaType};
 use layergraph_store::{ImportOptions, StoreErrorKind};
 
+use layergraph_tests::error_chain;
+
 use crate::support::{DRIVERS, Lab, Memory, Result, digest, gzip, import, tar};
 
 const LINES: &[&str] = &["d/", "d/f = text"];
-
-/// The whole message.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
-}
 
 /// Checks that an import is refused for this reason, and that the store is as before.
 #[track_caller]
@@ -32,7 +22,7 @@ fn check_refused(memory: &Memory, reason: &str) {
         let error = lab.store.import(memory, &ImportOptions::default());
         let error = error.expect_err(reason);
         assert_eq!(error.kind(), StoreErrorKind::Refused, "{error:?}");
-        let text = chain(&error);
+        let text = error_chain(&error);
         assert!(text.contains(reason), "{text:?} lacks {reason:?}");
         assert_eq!(
             lab.files().expect("a readable store"),
