@@ -2,11 +2,10 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Read;
 
 use layergraph_tar::{Kind, NewMember};
 
-use super::lab::{Fallible, Lab, apply, changes_of, id, stage};
+use super::lab::{Fallible, Lab, apply, changes_of, id, stage, text_of};
 use super::layer::Layer;
 use super::{Kept, Outcome, Skipped};
 use crate::{OpenDriver, naive};
@@ -62,13 +61,7 @@ pub fn five_hundred_layers_are_read(open: OpenDriver) -> Outcome {
     }
     let view = lab.driver.view(&id(&name(LAYERS - 1)))?;
     let root = view.root()?;
-    let read = |name: &str| -> Fallible<String> {
-        let entry = root.entry(OsStr::new(name))?;
-        let mut text = String::new();
-        let mut file = root.open_file(&entry.expect("it is in one of the layers"))?;
-        file.read_to_string(&mut text)?;
-        Ok(text)
-    };
+    let read = |name: &str| text_of(&root, name);
     let marked: Vec<usize> = (0..LAYERS).filter(|layer| is_marked(*layer)).collect();
     assert_eq!(root.entries()?.len(), marked.len() + 1);
     for layer in marked {

@@ -1,13 +1,12 @@
 //! The original's own tests of its drivers (`graphdriver/graphtest`), by their names.
 
 use std::ffi::OsStr;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 
 use layergraph_fs::FileKind;
 use layergraph_tar::{Kind, NewMember};
 
-use super::lab::{Fallible, Lab, apply, changes_of, id, stage};
+use super::lab::{Fallible, Lab, apply, changes_of, id, stage, text_of};
 use super::layer::Layer;
 use super::{Kept, Outcome};
 use crate::{OpenDriver, naive};
@@ -108,13 +107,7 @@ pub fn deep_layer_read(open: OpenDriver) -> Outcome {
     let view = lab.driver.view(&id(&name(LAYERS - 1)))?;
     let root = view.root()?;
     assert_eq!(root.entries()?.len(), LAYERS + 1);
-    let read = |name: &str| -> Fallible<String> {
-        let entry = root.entry(OsStr::new(name))?;
-        let mut text = String::new();
-        let mut file = root.open_file(&entry.expect("it is in one of the layers"))?;
-        file.read_to_string(&mut text)?;
-        Ok(text)
-    };
+    let read = |name: &str| text_of(&root, name);
     for layer in 0..LAYERS {
         assert_eq!(read(&format!("file-{layer:03}"))?, layer.to_string());
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -163,6 +163,15 @@ pub(super) fn changes_of(
         change.to_string()
     });
     Ok(shown.collect())
+}
+
+/// Reads a file that is in a directory.
+pub(super) fn text_of(dir: &ViewDir<'_>, name: &str) -> Fallible<String> {
+    let entry = dir.entry(OsStr::new(name))?;
+    let mut text = String::new();
+    let mut file = dir.open_file(&entry.expect("it is in one of the layers"))?;
+    file.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// Describes all of a tree that a layer has: its listing, to which the times of directories and
